@@ -1,1 +1,17 @@
-//! x
+//! `oc-imagepolicy`: what an OpenShift cluster makes of its image policy objects, and what its nodes make of that.
+//!
+//! One pipeline, one direction:
+//!
+//! ```text
+//!  cluster/read ─┐
+//!                ├─→ Snapshot ──→ compile ──→ Compiled ──→ resolve ─→ Report ─→ output
+//!  files ────────┘       └─────────── lint ←─────┘
+//! ```
+//!
+//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve` and `lint` know
+//! no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
+//! [`snapshot::Snapshot`]; `commands` load, make one pure call and hand a report to `output`.
+
+pub mod error;
+pub mod model;
+pub mod snapshot;

@@ -1,0 +1,1 @@
+//! The one error of this program: situations that a person can do something about.

@@ -1,0 +1,9 @@
+//! The nouns: scopes, references, policies, registries, node files. No I/O, no async, no kube, no clap.
+
+pub mod node_files;
+pub mod policy;
+pub mod provenance;
+pub mod registries_conf;
+pub mod registries_d;
+pub mod release;
+pub mod scopes;

@@ -1,0 +1,197 @@
+//! What differs between OpenShift 4.14 and 5.2, as data. Everything that depends on a release asks here; no version is compared
+//! anywhere else. Source: domain.md 0 and 2.12, and the vectors.
+
+use std::fmt;
+
+use super::node_files::PolicyForm;
+
+/// A release of OpenShift and what the machine-config-controller, the API server and the nodes of it do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Major and minor version.
+    pub version: (u16, u16),
+    /// Which generation of API schema and CEL rules applies to Image, ClusterImagePolicy and ImagePolicy.
+    pub api: ApiGeneration,
+    /// Whether the controller knows ClusterImagePolicy (4.16).
+    pub cluster_image_policies: bool,
+    /// Whether the controller knows ImagePolicy and writes `/etc/crio/policies` (4.18).
+    pub image_policies: bool,
+    /// Whether PKI is a root of trust (controller: 4.19).
+    pub pki: bool,
+    /// 4.19 writes all six keys of `pki`, empty or not.
+    pub pki_writes_empty_keys: bool,
+    /// 4.16 leaves out scopes that contain the payload's repository.
+    pub skips_payload_scopes: bool,
+    /// How policy.json is written when it is not the template.
+    pub policy_form: PolicyForm,
+    /// How namespace files are written.
+    pub namespace_form: PolicyForm,
+    /// 4.14 and 4.15 write the `docker` and `atomic` maps even when they are empty.
+    pub writes_empty_transports: bool,
+    /// registries.d covers mirrors too (4.17).
+    pub attachments_for_mirrors: bool,
+    /// registries.conf has `additional-layer-store-auth-helper` (4.19).
+    pub layer_store_auth_helper: bool,
+    /// Mirror sources may be wildcards, formats are checked by regular expression, and texts are today's (4.16).
+    pub mirror_formats: bool,
+    /// To 4.18 `Invalid format of dockerRepository x` has no quotes around x.
+    pub quotes_docker_repository: bool,
+    /// Ignition version of generated MachineConfigs.
+    pub ignition: &'static str,
+    /// Pools that get a MachineConfig of their own when no pool object says so.
+    pub arbiter_pool: bool,
+    /// A MachineConfig at bootstrap has `creationTimestamp: null` (to 4.20).
+    pub writes_null_creation_timestamp: bool,
+    /// Order of MachineConfigs when merging: from 4.15 the `worker` role first, then the others.
+    pub merges_worker_role_first: bool,
+    /// Whether signature verification is on without a feature set (4.20).
+    pub signatures_by_default: bool,
+    /// The version of ClusterImagePolicy and ImagePolicy that is served.
+    pub policy_version: &'static str,
+}
+
+/// Which schemas and rules the API server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ApiGeneration {
+    /// To 4.17: no rule on Image.
+    V4_14,
+    /// 4.18 and 4.19: `v1alpha1` policies; allowed and blocked exclude each other.
+    V4_18,
+    /// 4.20: `v1` policies, checks on PEM markers; PKI behind a gate.
+    V4_20,
+    /// 4.21 and 4.22: PKI.
+    V4_21,
+    /// 4.23 and 5.0 on: formats of registrySources entries.
+    V5_0,
+}
+
+const BASE: Release = Release {
+    version: (4, 14),
+    api: ApiGeneration::V4_14,
+    cluster_image_policies: false,
+    image_policies: false,
+    pki: false,
+    pki_writes_empty_keys: false,
+    skips_payload_scopes: false,
+    policy_form: PolicyForm::Compact,
+    namespace_form: PolicyForm::Compact,
+    writes_empty_transports: true,
+    attachments_for_mirrors: false,
+    layer_store_auth_helper: false,
+    mirror_formats: false,
+    quotes_docker_repository: false,
+    ignition: "3.4.0",
+    arbiter_pool: false,
+    writes_null_creation_timestamp: true,
+    merges_worker_role_first: false,
+    signatures_by_default: false,
+    policy_version: "v1alpha1",
+};
+const R4_15: Release = Release { version: (4, 15), merges_worker_role_first: true, ..BASE };
+const R4_16: Release = Release {
+    version: (4, 16),
+    cluster_image_policies: true,
+    skips_payload_scopes: true,
+    writes_empty_transports: false,
+    mirror_formats: true,
+    ..R4_15
+};
+const R4_17: Release = Release {
+    version: (4, 17),
+    skips_payload_scopes: false,
+    policy_form: PolicyForm::Indented(2),
+    attachments_for_mirrors: true,
+    ..R4_16
+};
+const R4_18: Release = Release {
+    version: (4, 18),
+    api: ApiGeneration::V4_18,
+    image_policies: true,
+    namespace_form: PolicyForm::Indented(1),
+    ..R4_17
+};
+const R4_19: Release = Release {
+    version: (4, 19),
+    pki: true,
+    pki_writes_empty_keys: true,
+    namespace_form: PolicyForm::Indented(2),
+    layer_store_auth_helper: true,
+    quotes_docker_repository: true,
+    ignition: "3.5.0",
+    arbiter_pool: true,
+    ..R4_18
+};
+const R4_20: Release = Release {
+    version: (4, 20),
+    api: ApiGeneration::V4_20,
+    pki_writes_empty_keys: false,
+    signatures_by_default: true,
+    policy_version: "v1",
+    ..R4_19
+};
+const R4_21: Release =
+    Release { version: (4, 21), api: ApiGeneration::V4_21, writes_null_creation_timestamp: false, ..R4_20 };
+const R4_22: Release = Release { version: (4, 22), ..R4_21 };
+const R4_23: Release = Release { version: (4, 23), api: ApiGeneration::V5_0, ..R4_22 };
+const R5_0: Release = Release { version: (5, 0), ..R4_23 };
+const R5_1: Release = Release { version: (5, 1), ..R5_0 };
+const R5_2: Release = Release { version: (5, 2), ..R5_1 };
+
+/// Every release that is known, oldest first.
+pub static RELEASES: [Release; 13] =
+    [BASE, R4_15, R4_16, R4_17, R4_18, R4_19, R4_20, R4_21, R4_22, R4_23, R5_0, R5_1, R5_2];
+
+impl Release {
+    /// The newest one that is known.
+    pub fn newest() -> &'static Release {
+        &RELEASES[RELEASES.len() - 1]
+    }
+
+    /// From `4.20`, `4.20.3` or `4.20.0-rc.1`. What is newer than the newest counts as the newest.
+    ///
+    /// # Errors
+    /// A sentence that names the text, where it is not a version or is older than 4.14.
+    pub fn parse(text: &str) -> Result<&'static Release, String> {
+        let mut parts = text.split(['.', '-', '+']);
+        let (major, minor) = match (parts.next().map(str::parse::<u16>), parts.next().map(str::parse::<u16>)) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => return Err(format!("`{text}` is not a release of OpenShift such as 4.20")),
+        };
+        let found = RELEASES.iter().rev().find(|release| release.version <= (major, minor));
+        found.ok_or_else(|| format!("OpenShift {major}.{minor} is older than 4.14, the oldest release known here"))
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.version.0, self.version.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_found_by_any_spelling() {
+        for (text, expected) in [
+            ("4.14", "4.14"),
+            ("4.20.3", "4.20"),
+            ("4.21.0-rc.1", "4.21"),
+            ("4.99", "4.23"),
+            ("5.0.0", "5.0"),
+            ("5.7", "5.2"),
+            ("9.0", "5.2"),
+        ] {
+            assert_eq!(Release::parse(text).map(ToString::to_string), Ok(expected.to_string()), "{text}");
+        }
+        for text in ["", "4", "four.five", "4.13.9", "3.11"] {
+            assert!(Release::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(RELEASES.is_sorted_by_key(|release| release.version));
+    }
+}

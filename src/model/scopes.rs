@@ -1,0 +1,64 @@
+//! The scopes of one transport of a policy.json, made for looking up without allocating.
+
+use std::collections::HashMap;
+
+use super::policy::Requirements;
+
+/// Scope → requirements. Wildcards (`*.example.com`) are kept apart by their suffix (`example.com`), so that a lookup can ask
+/// with a slice of the image's host.
+#[derive(Clone, Debug, Default)]
+pub struct Scopes {
+    plain: HashMap<Box<str>, Requirements, foldhash::fast::RandomState>,
+    wildcards: HashMap<Box<str>, Requirements, foldhash::fast::RandomState>,
+}
+
+impl Scopes {
+    /// With room for so many scopes.
+    pub fn with_capacity(scopes: usize) -> Self {
+        Self { plain: HashMap::with_capacity_and_hasher(scopes, Default::default()), wildcards: HashMap::default() }
+    }
+
+    /// Sets what holds for a scope, and returns what held before. `""` is the transport's own default.
+    pub fn insert(&mut self, scope: &str, requirements: Requirements) -> Option<Requirements> {
+        match scope.strip_prefix("*.") {
+            Some(suffix) => self.wildcards.insert(suffix.into(), requirements),
+            None => self.plain.insert(scope.into(), requirements),
+        }
+    }
+
+    /// By the scope's text.
+    pub fn get(&self, scope: &str) -> Option<&Requirements> {
+        match scope.strip_prefix("*.") {
+            Some(suffix) => self.wildcards.get(suffix),
+            None => self.plain.get(scope),
+        }
+    }
+
+    /// What holds for `*.` + `suffix`.
+    pub fn get_wildcard(&self, suffix: &str) -> Option<&Requirements> {
+        if self.wildcards.is_empty() { None } else { self.wildcards.get(suffix) }
+    }
+
+    /// How many scopes there are.
+    pub fn len(&self) -> usize {
+        self.plain.len() + self.wildcards.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, in no order. The text of a wildcard is put together here.
+    pub fn iter(&self) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, &Requirements)> {
+        let plain = self.plain.iter().map(|(scope, requirements)| ((&**scope).into(), requirements));
+        plain.chain(self.wildcards.iter().map(|(suffix, requirements)| (format!("*.{suffix}").into(), requirements)))
+    }
+
+    /// All of them, bytewise by scope, as Go writes a map.
+    pub fn sorted(&self) -> Vec<(std::borrow::Cow<'_, str>, &Requirements)> {
+        let mut all: Vec<_> = self.iter().collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+}

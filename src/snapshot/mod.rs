@@ -1,0 +1,1 @@
+//! What is known of one cluster at one time, as it was written.

@@ -1,1 +1,463 @@
-//! What is known of one cluster at one time, as it was written.
+//! What is known of one cluster at one time, as it was written. Two doors lead here, [`Snapshot::insert`] is the only way in,
+//! and after it only [`Snapshot::sync`] tells manifests from a cluster.
+
+pub mod api;
+mod kinds;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::provenance::ObjectRef;
+
+pub use kinds::{KINDS, Kind, KindInfo, Recognised};
+
+/// Everything that was read of one cluster.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Where it came from.
+    pub source: Source,
+    /// `Image/cluster`
+    pub image: Option<Object<api::Image>>,
+    /// In the order in which they were read; the real controller's order is unspecified.
+    pub cluster_image_policies: Vec<Object<api::ImagePolicy>>,
+    /// See [`Snapshot::cluster_image_policies`].
+    pub image_policies: Vec<Object<api::ImagePolicy>>,
+    /// ImageDigestMirrorSets.
+    pub digest_mirror_sets: Vec<Object<api::MirrorSet>>,
+    /// ImageTagMirrorSets.
+    pub tag_mirror_sets: Vec<Object<api::MirrorSet>>,
+    /// ImageContentSourcePolicies.
+    pub content_source_policies: Vec<Object<api::MirrorSet>>,
+    /// `ClusterVersion/version`
+    pub cluster_version: Option<Object<api::ClusterVersion>>,
+    /// `FeatureGate/cluster`
+    pub feature_gate: Option<Object<api::FeatureGate>>,
+    /// `Infrastructure/cluster`
+    pub infrastructure: Option<Object<api::Infrastructure>>,
+    /// MachineConfigPools.
+    pub pools: Vec<Object<api::MachineConfigPool>>,
+    /// MachineConfigs, rendered ones among them.
+    pub machine_configs: Vec<Object<api::MachineConfig>>,
+    /// `ControllerConfig/machine-config-controller`
+    pub controller_config: Option<Object<api::ControllerConfig>>,
+    /// Nodes.
+    pub nodes: Vec<Object<api::Node>>,
+    /// `MachineConfiguration/cluster`
+    pub machine_configuration: Option<Object<api::MachineConfiguration>>,
+    /// Node files that were given as they are.
+    pub node_trees: Vec<NodeTree>,
+    /// Objects of ours that could not be decoded; each has a gap as well.
+    pub undecodable: Vec<Object<()>>,
+    /// Objects that only share a kind's name with ours.
+    pub same_name_elsewhere: Vec<Object<()>>,
+    /// Documents of other kinds, by kind: how many were passed over.
+    pub passed_over: BTreeMap<String, usize>,
+    /// What was needed and could not be read.
+    pub gaps: Vec<Gap>,
+    /// What was noticed while reading, for a person: for instance YAML's `on` read as `true`.
+    pub warnings: Vec<String>,
+    read: [bool; KINDS.len()],
+    index: HashMap<Identity, u64, foldhash::fast::RandomState>,
+}
+
+/// Where a snapshot came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// An API server; the text names it.
+    Live(String),
+    /// A must-gather: a cluster's objects in files.
+    MustGather,
+    /// Manifests, as one keeps them in Git.
+    #[default]
+    Manifests,
+}
+
+/// Which of the controller's two ways applies; domain.md 2.2 and 2.11 tell the differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// The running controller.
+    Live,
+    /// `machine-config-controller bootstrap` over manifests.
+    Bootstrap,
+}
+
+/// An object with where it came from.
+#[derive(Clone, Debug)]
+pub struct Object<T> {
+    /// What to call it.
+    pub reference: Arc<ObjectRef>,
+    /// `metadata`
+    pub metadata: api::Metadata,
+    /// The fields that are read.
+    pub value: T,
+    /// Everything, as it was written.
+    pub raw: Value,
+    /// Where it stood.
+    pub origin: Origin,
+}
+
+/// Where an object stood. Lines and columns are looked up only when somebody needs them.
+#[derive(Clone, Debug, Default)]
+pub enum Origin {
+    /// In an API server.
+    #[default]
+    Live,
+    /// In a file.
+    File {
+        /// The file.
+        source: Arc<SourceFile>,
+        /// The byte range of the YAML document that it stood in, so that one object can be parsed again alone.
+        document: std::ops::Range<usize>,
+        /// The object's place in the document as a JSON pointer: empty, or `/items/3`.
+        pointer: Box<str>,
+    },
+}
+
+/// A file that was read, kept for looking up lines.
+#[derive(Debug, Default)]
+pub struct SourceFile {
+    /// As the user would name it.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// The files of one node, or of none in particular, as they are.
+#[derive(Clone, Debug, Default)]
+pub struct NodeTree {
+    /// A name to show: the directory, or the files.
+    pub name: String,
+    /// Path on the node → content.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Something that was needed and not had.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Gap {
+    /// The kind.
+    pub kind: Kind,
+    /// Where only one namespace is concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Why.
+    pub reason: GapReason,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+/// Why a kind is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum GapReason {
+    /// The server will not show it to this user.
+    Forbidden,
+    /// The server does not know the kind.
+    NotInstalled,
+    /// The files do not have it.
+    NotInInput,
+    /// It is there and makes no sense.
+    Undecodable,
+}
+
+/// What [`Snapshot::insert`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is part of the snapshot now.
+    Added,
+    /// An equal one was there already.
+    Duplicate,
+    /// Not of a kind that is read, or not the one that counts; it was counted.
+    PassedOver,
+}
+
+/// Why an object cannot be part of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InsertError {
+    /// There is another with the same name and another content.
+    #[error("{0} is there twice, with different contents")]
+    Conflict(ObjectRef),
+    /// Not a Kubernetes object.
+    #[error("not a Kubernetes object: {0}")]
+    NotAnObject(&'static str),
+}
+
+/// What to do with an object that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Laying {
+    /// Equal ones count once, differing ones are an error.
+    Beside,
+    /// The new one replaces the old one (`--overlay`).
+    OnTop,
+}
+
+type Identity = (Kind, Box<str>, Box<str>);
+
+impl Snapshot {
+    /// Nothing known yet.
+    pub fn new(source: Source) -> Self {
+        Self { source, ..Self::default() }
+    }
+
+    /// Which of the controller's ways applies.
+    pub fn sync(&self) -> Sync {
+        match self.source {
+            Source::Live(_) | Source::MustGather => Sync::Live,
+            Source::Manifests => Sync::Bootstrap,
+        }
+    }
+
+    /// Takes in one object. `List`s must have been taken apart before.
+    ///
+    /// An object of ours that cannot be decoded is no error: it becomes a [`Gap`] and stays in [`Snapshot::undecodable`], so
+    /// that lint can say what is wrong with it.
+    ///
+    /// # Errors
+    /// [`InsertError`], where the snapshot would no longer have one meaning.
+    pub fn insert(&mut self, raw: Value, origin: Origin, laying: Laying) -> Result<Inserted, InsertError> {
+        let text = |key: &str| raw.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        if kind.is_empty() {
+            return Err(InsertError::NotAnObject("it has no `kind`"));
+        }
+        if api_version.is_empty() {
+            return Err(InsertError::NotAnObject("it has no `apiVersion`"));
+        }
+        match Kind::of(api_version, kind) {
+            Recognised::Kind(kind) => self.insert_kind(kind, raw, origin, laying),
+            Recognised::UnknownVersion(known) => {
+                let message = format!("{api_version} is not a version of {known} that is known here");
+                self.set_aside(known, raw, origin, message);
+                Ok(Inserted::Added)
+            }
+            Recognised::SameNameElsewhere(_) => {
+                let metadata = metadata_of(&raw).unwrap_or_default();
+                let reference = Arc::new(reference_of(api_version, kind, &metadata));
+                self.same_name_elsewhere.push(Object { reference, metadata, value: (), raw, origin });
+                Ok(Inserted::PassedOver)
+            }
+            Recognised::Other => {
+                *self.passed_over.entry(kind.to_string()).or_default() += 1;
+                Ok(Inserted::PassedOver)
+            }
+        }
+    }
+
+    fn insert_kind(&mut self, kind: Kind, raw: Value, origin: Origin, laying: Laying) -> Result<Inserted, InsertError> {
+        let metadata = match metadata_of(&raw) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.set_aside(kind, raw, origin, format!("metadata: {error}"));
+                return Ok(Inserted::Added);
+            }
+        };
+        let info = kind.info();
+        if info.only.is_some_and(|only| only != metadata.name) {
+            *self.passed_over.entry(kind.to_string()).or_default() += 1;
+            return Ok(Inserted::PassedOver);
+        }
+        let api_version = raw.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let reference = Arc::new(reference_of(api_version, kind.name(), &metadata));
+        let identity = identity(kind, &metadata.namespace, &metadata.name);
+        let hash = content_hash(&raw);
+        if let Some(before) = self.index.insert(identity, hash) {
+            match laying {
+                Laying::Beside if before == hash => return Ok(Inserted::Duplicate),
+                Laying::Beside => return Err(InsertError::Conflict((*reference).clone())),
+                Laying::OnTop => {
+                    self.take_out(kind, &reference);
+                }
+            }
+        }
+        self.mark_read(kind);
+        macro_rules! decode {
+            ($type:ty) => {
+                match <$type>::deserialize(&raw) {
+                    Ok(value) => Object { reference, metadata, value, raw, origin },
+                    Err(error) => {
+                        self.set_aside(kind, raw, origin, error.to_string());
+                        return Ok(Inserted::Added);
+                    }
+                }
+            };
+        }
+        match kind {
+            Kind::Image => self.image = Some(decode!(api::Image)),
+            Kind::ClusterImagePolicy => self.cluster_image_policies.push(decode!(api::ImagePolicy)),
+            Kind::ImagePolicy => self.image_policies.push(decode!(api::ImagePolicy)),
+            Kind::ImageDigestMirrorSet => self.digest_mirror_sets.push(decode!(api::MirrorSet)),
+            Kind::ImageTagMirrorSet => self.tag_mirror_sets.push(decode!(api::MirrorSet)),
+            Kind::ImageContentSourcePolicy => self.content_source_policies.push(decode!(api::MirrorSet)),
+            Kind::ClusterVersion => self.cluster_version = Some(decode!(api::ClusterVersion)),
+            Kind::FeatureGate => self.feature_gate = Some(decode!(api::FeatureGate)),
+            Kind::Infrastructure => self.infrastructure = Some(decode!(api::Infrastructure)),
+            Kind::MachineConfigPool => self.pools.push(decode!(api::MachineConfigPool)),
+            Kind::MachineConfig => self.machine_configs.push(decode!(api::MachineConfig)),
+            Kind::ControllerConfig => self.controller_config = Some(decode!(api::ControllerConfig)),
+            Kind::Node => self.nodes.push(decode!(api::Node)),
+            Kind::MachineConfiguration => self.machine_configuration = Some(decode!(api::MachineConfiguration)),
+        }
+        Ok(Inserted::Added)
+    }
+
+    /// Takes an object out as if it were deleted (`--without`), and says whether it was there.
+    pub fn remove(&mut self, kind: Kind, namespace: &str, name: &str) -> bool {
+        if self.index.remove(&identity(kind, namespace, name)).is_none() {
+            return false;
+        }
+        let namespace = (!namespace.is_empty()).then(|| namespace.into());
+        let reference = ObjectRef { api_version: "".into(), kind: kind.name().into(), namespace, name: name.into() };
+        self.take_out(kind, &reference);
+        true
+    }
+
+    fn take_out(&mut self, kind: Kind, reference: &ObjectRef) {
+        let same = |other: &ObjectRef| other.name == reference.name && other.namespace == reference.namespace;
+        self.undecodable.retain(|object| object.reference.kind != reference.kind || !same(&object.reference));
+        match kind {
+            Kind::Image => self.image = None,
+            Kind::ClusterImagePolicy => self.cluster_image_policies.retain(|object| !same(&object.reference)),
+            Kind::ImagePolicy => self.image_policies.retain(|object| !same(&object.reference)),
+            Kind::ImageDigestMirrorSet => self.digest_mirror_sets.retain(|object| !same(&object.reference)),
+            Kind::ImageTagMirrorSet => self.tag_mirror_sets.retain(|object| !same(&object.reference)),
+            Kind::ImageContentSourcePolicy => self.content_source_policies.retain(|object| !same(&object.reference)),
+            Kind::ClusterVersion => self.cluster_version = None,
+            Kind::FeatureGate => self.feature_gate = None,
+            Kind::Infrastructure => self.infrastructure = None,
+            Kind::MachineConfigPool => self.pools.retain(|object| !same(&object.reference)),
+            Kind::MachineConfig => self.machine_configs.retain(|object| !same(&object.reference)),
+            Kind::ControllerConfig => self.controller_config = None,
+            Kind::Node => self.nodes.retain(|object| !same(&object.reference)),
+            Kind::MachineConfiguration => self.machine_configuration = None,
+        }
+    }
+
+    fn set_aside(&mut self, kind: Kind, raw: Value, origin: Origin, problem: String) {
+        let metadata = metadata_of(&raw).unwrap_or_default();
+        let api_version = raw.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let reference = Arc::new(reference_of(api_version, kind.name(), &metadata));
+        self.gaps.push(Gap {
+            kind,
+            namespace: reference.namespace.as_deref().map(str::to_string),
+            reason: GapReason::Undecodable,
+            message: format!("{reference} cannot be read: {problem}"),
+        });
+        self.undecodable.push(Object { reference, metadata, value: (), raw, origin });
+    }
+
+    /// Says that all objects of a kind were read, even if there are none.
+    pub fn mark_read(&mut self, kind: Kind) {
+        self.read[kind as usize] = true;
+    }
+
+    /// Whether objects of the kind were read, or it is known that there are none.
+    pub fn has_read(&self, kind: Kind) -> bool {
+        self.read[kind as usize]
+    }
+
+    /// All ImageDigestMirrorSets, then ImageContentSourcePolicies, then ImageTagMirrorSets: the controller's order.
+    pub fn mirror_sets(&self) -> impl Iterator<Item = (Kind, &Object<api::MirrorSet>)> {
+        let digest = self.digest_mirror_sets.iter().map(|set| (Kind::ImageDigestMirrorSet, set));
+        let content = self.content_source_policies.iter().map(|set| (Kind::ImageContentSourcePolicy, set));
+        let tag = self.tag_mirror_sets.iter().map(|set| (Kind::ImageTagMirrorSet, set));
+        digest.chain(content).chain(tag)
+    }
+
+    /// How many objects were taken in.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether nothing was taken in, node files included.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty() && self.node_trees.is_empty() && self.undecodable.is_empty()
+    }
+}
+
+impl Kind {
+    /// What a mirror set of this kind calls its rules: the `imageDigestMirrors` of `spec.imageDigestMirrors[0].source`.
+    pub fn mirror_list(self) -> &'static str {
+        match self {
+            Self::ImageTagMirrorSet => "imageTagMirrors",
+            Self::ImageContentSourcePolicy => "repositoryDigestMirrors",
+            _ => "imageDigestMirrors",
+        }
+    }
+}
+
+fn metadata_of(raw: &Value) -> Result<api::Metadata, serde_json::Error> {
+    match raw.get("metadata") {
+        Some(metadata) => api::Metadata::deserialize(metadata),
+        None => Ok(api::Metadata::default()),
+    }
+}
+
+fn reference_of(api_version: &str, kind: &str, metadata: &api::Metadata) -> ObjectRef {
+    ObjectRef {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        namespace: (!metadata.namespace.is_empty()).then(|| metadata.namespace.as_str().into()),
+        name: metadata.name.as_str().into(),
+    }
+}
+
+fn identity(kind: Kind, namespace: &str, name: &str) -> Identity {
+    (kind, namespace.into(), name.into())
+}
+
+/// Equal objects have equal hashes whatever the order of their keys.
+fn content_hash(value: &Value) -> u64 {
+    use std::hash::{BuildHasher, Hash, Hasher};
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn policy(name: &str, scope: &str) -> Value {
+        json!({"apiVersion": "config.openshift.io/v1", "kind": "ClusterImagePolicy",
+               "metadata": {"name": name}, "spec": {"scopes": [scope]}})
+    }
+
+    #[test]
+    fn the_same_object_twice() {
+        let mut snapshot = Snapshot::new(Source::Manifests);
+        let mut insert = |value, laying| snapshot.insert(value, Origin::Live, laying);
+        assert_eq!(insert(policy("a", "x.io"), Laying::Beside), Ok(Inserted::Added));
+        assert_eq!(insert(policy("a", "x.io"), Laying::Beside), Ok(Inserted::Duplicate));
+        assert!(insert(policy("a", "y.io"), Laying::Beside).is_err());
+        assert_eq!(insert(policy("a", "z.io"), Laying::OnTop), Ok(Inserted::Added));
+        assert_eq!(snapshot.cluster_image_policies.len(), 1);
+        assert_eq!(snapshot.cluster_image_policies[0].value.spec.scopes, ["z.io"]);
+        assert!(snapshot.remove(Kind::ClusterImagePolicy, "", "a"));
+        assert!(!snapshot.remove(Kind::ClusterImagePolicy, "", "a"));
+        assert!(snapshot.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_a_gap() {
+        let mut snapshot = Snapshot::new(Source::Manifests);
+        let mut value = policy("a", "x.io");
+        value["spec"]["scopes"] = json!("x.io");
+        assert_eq!(snapshot.insert(value, Origin::Live, Laying::Beside), Ok(Inserted::Added));
+        assert_eq!(snapshot.gaps.len(), 1);
+        assert_eq!(snapshot.gaps[0].reason, GapReason::Undecodable);
+        assert_eq!(snapshot.undecodable.len(), 1);
+    }
+
+    #[test]
+    fn others_are_counted() {
+        let mut snapshot = Snapshot::new(Source::Manifests);
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}});
+        assert_eq!(snapshot.insert(pod, Origin::Live, Laying::Beside), Ok(Inserted::PassedOver));
+        assert_eq!(snapshot.passed_over.get("Pod"), Some(&1));
+        let sigstore = json!({"apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": "p"}});
+        assert_eq!(snapshot.insert(sigstore, Origin::Live, Laying::Beside), Ok(Inserted::PassedOver));
+        assert_eq!(snapshot.same_name_elsewhere.len(), 1);
+    }
+}

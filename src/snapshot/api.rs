@@ -1,0 +1,507 @@
+//! The few fields that are read of each kind. Lenient: what is absent or null is empty, what is unknown is passed over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Absent and `null` are the same to the Kubernetes API.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A lenient struct: every field may be absent or null.
+macro_rules! lenient {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name {
+            $($(#[$field_doc])* #[serde(default, deserialize_with = "nullable")] pub $field: $type,)*
+        }
+    };
+}
+
+lenient! {
+    /// `metadata`
+    Metadata {
+        /// `name`
+        name: String,
+        /// Empty for cluster-scoped objects.
+        namespace: String,
+        /// Empty outside a cluster.
+        uid: String,
+        /// `labels`
+        labels: BTreeMap<String, String>,
+        /// `annotations`
+        annotations: BTreeMap<String, String>,
+        /// `generation`
+        generation: i64,
+    }
+}
+
+lenient! {
+    /// `Image` of config.openshift.io
+    Image {
+        /// `spec`
+        spec: ImageSpec,
+        /// `status`
+        status: ImageStatus,
+    }
+}
+lenient! {
+    /// `spec` of an `Image`
+    ImageSpec {
+        /// `registrySources`
+        registry_sources: RegistrySources,
+    }
+}
+lenient! {
+    /// `registrySources`: an absent list and an empty one differ for some (domain.md 2.2).
+    RegistrySources {
+        /// Registries without TLS or with an unknown certificate.
+        insecure_registries: Option<Vec<String>>,
+        /// Registries that may not be pulled from.
+        blocked_registries: Option<Vec<String>>,
+        /// The only registries that may be pulled from.
+        allowed_registries: Option<Vec<String>>,
+        /// What short names are looked up in.
+        container_runtime_search_registries: Option<Vec<String>>,
+    }
+}
+lenient! {
+    /// `status` of an `Image`
+    ImageStatus {
+        /// Normally `image-registry.openshift-image-registry.svc:5000`.
+        internal_registry_hostname: String,
+        /// Routes to it.
+        external_registry_hostnames: Vec<String>,
+    }
+}
+
+lenient! {
+    /// `ClusterImagePolicy` and `ImagePolicy`: the same shape in v1 and v1alpha1.
+    ImagePolicy {
+        /// `spec`
+        spec: ImagePolicySpec,
+        /// `status`
+        status: ConditionStatus,
+    }
+}
+lenient! {
+    /// `spec` of a policy
+    ImagePolicySpec {
+        /// What it holds for.
+        scopes: Vec<String>,
+        /// What it asks for.
+        policy: PolicyBody,
+    }
+}
+lenient! {
+    /// `spec.policy`
+    PolicyBody {
+        /// `rootOfTrust`
+        root_of_trust: PolicyRootOfTrust,
+        /// `signedIdentity`
+        signed_identity: Option<PolicyIdentity>,
+    }
+}
+lenient! {
+    /// `spec.policy.rootOfTrust`: a union by `policyType`.
+    PolicyRootOfTrust {
+        /// `PublicKey`, `FulcioCAWithRekor` or `PKI`.
+        policy_type: String,
+        /// Of `PublicKey`.
+        public_key: Option<PublicKey>,
+        /// Of `FulcioCAWithRekor`.
+        #[serde(rename = "fulcioCAWithRekor")]
+        fulcio_ca_with_rekor: Option<FulcioCaWithRekor>,
+        /// Of `PKI`.
+        pki: Option<Pki>,
+    }
+}
+lenient! {
+    /// `publicKey`; the data is base64 as written.
+    PublicKey {
+        /// `keyData`
+        key_data: String,
+        /// `rekorKeyData`
+        rekor_key_data: String,
+    }
+}
+lenient! {
+    /// `fulcioCAWithRekor`; the data is base64 as written.
+    FulcioCaWithRekor {
+        /// `fulcioCAData`
+        #[serde(rename = "fulcioCAData")]
+        fulcio_ca_data: String,
+        /// `rekorKeyData`
+        rekor_key_data: String,
+        /// `fulcioSubject`
+        fulcio_subject: FulcioSubject,
+    }
+}
+lenient! {
+    /// `fulcioSubject`
+    FulcioSubject {
+        /// `oidcIssuer`
+        oidc_issuer: String,
+        /// `signedEmail`
+        signed_email: String,
+    }
+}
+lenient! {
+    /// `pki`; the data is base64 as written.
+    Pki {
+        /// `caRootsData`
+        ca_roots_data: String,
+        /// `caIntermediatesData`
+        ca_intermediates_data: String,
+        /// `pkiCertificateSubject`
+        pki_certificate_subject: PkiCertificateSubject,
+    }
+}
+lenient! {
+    /// `pkiCertificateSubject`
+    PkiCertificateSubject {
+        /// `email`
+        email: String,
+        /// `hostname`
+        hostname: String,
+    }
+}
+lenient! {
+    /// `spec.policy.signedIdentity`
+    PolicyIdentity {
+        /// `MatchRepoDigestOrExact`, `MatchRepository`, `ExactRepository` or `RemapIdentity`.
+        match_policy: String,
+        /// Of `ExactRepository`.
+        exact_repository: Option<ExactRepository>,
+        /// Of `RemapIdentity`.
+        remap_identity: Option<RemapIdentity>,
+    }
+}
+lenient! {
+    /// `exactRepository`
+    ExactRepository {
+        /// `repository`
+        repository: String,
+    }
+}
+lenient! {
+    /// `remapIdentity`
+    RemapIdentity {
+        /// `prefix`
+        prefix: String,
+        /// `signedPrefix`
+        signed_prefix: String,
+    }
+}
+lenient! {
+    /// A `status` of which only the conditions are read.
+    ConditionStatus {
+        /// `conditions`
+        conditions: Vec<Condition>,
+    }
+}
+lenient! {
+    /// One condition.
+    Condition {
+        /// `type`
+        #[serde(rename = "type")]
+        kind: String,
+        /// `True`, `False` or `Unknown`.
+        status: String,
+        /// One word.
+        reason: String,
+        /// A sentence.
+        message: String,
+        /// The generation it speaks of.
+        observed_generation: i64,
+    }
+}
+
+lenient! {
+    /// `ImageDigestMirrorSet`, `ImageTagMirrorSet` and `ImageContentSourcePolicy`: the same shape under three names.
+    MirrorSet {
+        /// `spec`
+        spec: MirrorSetSpec,
+    }
+}
+lenient! {
+    /// `spec` of a mirror set
+    MirrorSetSpec {
+        /// The rules, whatever the kind calls them; [`crate::snapshot::Kind::mirror_list`] has the name.
+        #[serde(alias = "imageDigestMirrors", alias = "imageTagMirrors", alias = "repositoryDigestMirrors")]
+        mirrors: Vec<MirrorRule>,
+    }
+}
+lenient! {
+    /// One source and where it is mirrored.
+    MirrorRule {
+        /// `source`
+        source: String,
+        /// `mirrors`, in order of preference.
+        mirrors: Vec<String>,
+        /// `NeverContactSource`, `AllowContactingSource` or empty. An ICSP has no such field.
+        mirror_source_policy: String,
+    }
+}
+
+lenient! {
+    /// `ClusterVersion`
+    ClusterVersion {
+        /// `spec`
+        spec: ClusterVersionSpec,
+        /// `status`
+        status: ClusterVersionStatus,
+    }
+}
+lenient! {
+    /// `spec` of `ClusterVersion`
+    ClusterVersionSpec {
+        /// `clusterID`
+        #[serde(rename = "clusterID")]
+        cluster_id: String,
+        /// `overrides`
+        overrides: Vec<ComponentOverride>,
+    }
+}
+lenient! {
+    /// What the cluster-version-operator is told to leave alone.
+    ComponentOverride {
+        /// `kind`
+        kind: String,
+        /// `group`
+        group: String,
+        /// `namespace`
+        namespace: String,
+        /// `name`
+        name: String,
+        /// `unmanaged`
+        unmanaged: bool,
+    }
+}
+lenient! {
+    /// `status` of `ClusterVersion`
+    ClusterVersionStatus {
+        /// What the cluster is, or is being updated to.
+        desired: DesiredRelease,
+    }
+}
+lenient! {
+    /// `status.desired`
+    DesiredRelease {
+        /// Such as `4.20.3`.
+        version: String,
+        /// The payload, by digest.
+        image: String,
+    }
+}
+
+lenient! {
+    /// `FeatureGate`
+    FeatureGate {
+        /// `status`
+        status: FeatureGateStatus,
+    }
+}
+lenient! {
+    /// `status` of `FeatureGate`
+    FeatureGateStatus {
+        /// By payload version.
+        feature_gates: Vec<FeatureGatesOfVersion>,
+    }
+}
+lenient! {
+    /// The gates of one payload version.
+    FeatureGatesOfVersion {
+        /// Payload version.
+        version: String,
+        /// On.
+        enabled: Vec<GateName>,
+        /// Off.
+        disabled: Vec<GateName>,
+    }
+}
+lenient! {
+    /// A gate's name.
+    GateName {
+        /// `name`
+        name: String,
+    }
+}
+
+lenient! {
+    /// `Infrastructure`
+    Infrastructure {
+        /// `status`
+        status: InfrastructureStatus,
+    }
+}
+lenient! {
+    /// `status` of `Infrastructure`
+    InfrastructureStatus {
+        /// `External` on a hosted control plane.
+        control_plane_topology: String,
+        /// A name for the cluster.
+        infrastructure_name: String,
+        /// `apiServerURL`
+        #[serde(rename = "apiServerURL")]
+        api_server_url: String,
+    }
+}
+
+lenient! {
+    /// `MachineConfigPool`
+    MachineConfigPool {
+        /// `spec`
+        spec: MachineConfigPoolSpec,
+        /// `status`
+        status: MachineConfigPoolStatus,
+    }
+}
+lenient! {
+    /// `spec` of a pool
+    MachineConfigPoolSpec {
+        /// Which MachineConfigs go in.
+        machine_config_selector: Option<LabelSelector>,
+        /// Which nodes belong to it.
+        node_selector: Option<LabelSelector>,
+        /// Nothing is rolled out.
+        paused: bool,
+        /// The rendered MachineConfig that nodes should get.
+        configuration: PoolConfiguration,
+        /// An integer or a percentage.
+        max_unavailable: Option<Value>,
+    }
+}
+lenient! {
+    /// `status` of a pool
+    MachineConfigPoolStatus {
+        /// The rendered MachineConfig that all nodes have.
+        configuration: PoolConfiguration,
+        /// `machineCount`
+        machine_count: i64,
+        /// `updatedMachineCount`
+        updated_machine_count: i64,
+        /// `readyMachineCount`
+        ready_machine_count: i64,
+        /// `unavailableMachineCount`
+        unavailable_machine_count: i64,
+        /// `degradedMachineCount`
+        degraded_machine_count: i64,
+        /// `conditions`
+        conditions: Vec<Condition>,
+    }
+}
+lenient! {
+    /// A rendered MachineConfig and what it was made from.
+    PoolConfiguration {
+        /// `rendered-…`, or empty.
+        name: String,
+        /// What it was made from.
+        source: Vec<SourceName>,
+    }
+}
+lenient! {
+    /// One source of a rendered MachineConfig.
+    SourceName {
+        /// Its name.
+        name: String,
+    }
+}
+lenient! {
+    /// A label selector.
+    LabelSelector {
+        /// All must be there.
+        match_labels: BTreeMap<String, String>,
+        /// All must hold.
+        match_expressions: Vec<LabelRequirement>,
+    }
+}
+lenient! {
+    /// One expression of a label selector.
+    LabelRequirement {
+        /// The label.
+        key: String,
+        /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+        operator: String,
+        /// Of `In` and `NotIn`.
+        values: Vec<String>,
+    }
+}
+
+lenient! {
+    /// `MachineConfig`
+    MachineConfig {
+        /// `spec`
+        spec: MachineConfigSpec,
+    }
+}
+lenient! {
+    /// `spec` of a MachineConfig
+    MachineConfigSpec {
+        /// Ignition, as it is.
+        config: Value,
+        /// The operating system's image.
+        #[serde(rename = "osImageURL")]
+        os_image_url: String,
+    }
+}
+
+lenient! {
+    /// `ControllerConfig`
+    ControllerConfig {
+        /// `spec`
+        spec: ControllerConfigSpec,
+    }
+}
+lenient! {
+    /// `spec` of `ControllerConfig`
+    ControllerConfigSpec {
+        /// The payload; used by the controller at bootstrap only.
+        release_image: String,
+        /// The operating system's image.
+        #[serde(rename = "osImageURL")]
+        os_image_url: String,
+        /// Images of the payload by name.
+        images: BTreeMap<String, String>,
+    }
+}
+
+lenient! {
+    /// `Node`: all that is read of it is in its metadata.
+    Node {
+        /// `status`
+        status: ConditionStatus,
+    }
+}
+
+lenient! {
+    /// `MachineConfiguration` of operator.openshift.io
+    MachineConfiguration {
+        /// `spec`, as it is.
+        spec: Value,
+        /// `status`, as it is.
+        status: Value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_and_null_are_the_same() {
+        let value =
+            serde_json::json!({"spec": {"registrySources": {"allowedRegistries": null, "blockedRegistries": []}}});
+        let image = Image::deserialize(&value).unwrap();
+        assert_eq!(image.spec.registry_sources.allowed_registries, None);
+        assert_eq!(image.spec.registry_sources.blocked_registries, Some(vec![]));
+        let value = serde_json::json!({"spec": {"imageDigestMirrors": [{"source": "a.io", "mirrors": null}]}, "x": 1});
+        let set = MirrorSet::deserialize(&value).unwrap();
+        assert_eq!(set.spec.mirrors[0].source, "a.io");
+        assert!(MirrorSet::deserialize(&serde_json::json!({"spec": null})).unwrap().spec.mirrors.is_empty());
+    }
+}

@@ -154,11 +154,53 @@ pub struct Cause {
     pub value: String,
 }
 
+/// What a refusal is about. Each has its lint rule (product.md 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusalReason {
+    /// The API server's schema or rules.
+    Schema,
+    /// Controller: an entry of insecure, blocked or allowedRegistries has no valid form.
+    RegistryEntry,
+    /// Controller: a mirror set's source or mirror has no valid form.
+    MirrorFormat,
+    /// Controller: two mirrorSourcePolicies for one source, or NeverContactSource with the source among its mirrors.
+    MirrorSourcePolicy,
+    /// Controller: a mirrored wildcard source with a concrete entry without mirrors inside it.
+    WildcardMirror,
+    /// Controller: allowed and blocked registries at once.
+    AllowedAndBlocked,
+    /// Controller: a policy's scope lies in no allowed registry.
+    ScopeOutsideAllowed,
+    /// Controller: a policy's scope lies in a blocked registry.
+    ScopeInsideBlocked,
+    /// Controller: a policy's signedIdentity (or another part of it) cannot be converted.
+    PolicyConversion,
+    /// Controller: an entry of registries.conf cannot be rewritten for a scope's mirrors.
+    CannotRewrite,
+    /// Controller: the registries.conf that it wrote itself does not load.
+    RegistriesConfUnreadable,
+    /// Controller: the payload's image name cannot be parsed.
+    ReleaseImage,
+    /// Controller: it crashes.
+    Crash,
+    /// Node: policy.json or a namespace's policy cannot be read.
+    PolicyUnreadable,
+    /// Node: registries.conf cannot be read.
+    RegistriesUnreadable,
+    /// Node: registries.d cannot be read, for instance since two files have the same key.
+    RegistriesDUnreadable,
+    /// This program: signedRegistries that contradict the rest.
+    SignedRegistries,
+}
+
 /// Somebody will not take something: an answer of this program, not an error.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Refusal {
     /// Who refuses.
     pub by: RefusedBy,
+    /// What for: lint's rules choose by it, never by the text.
+    #[serde(skip)]
+    pub reason: RefusalReason,
     /// The refuser's own words; the controller's from `could not update …`, or bare where it has no such prefix.
     pub text: String,
     /// Every object and field that takes part.

@@ -3,7 +3,9 @@
 pub mod node_files;
 pub mod policy;
 pub mod provenance;
+pub mod reference;
 pub mod registries_conf;
 pub mod registries_d;
 pub mod release;
+pub mod scope;
 pub mod scopes;

@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::{Value, json};
 
+use support::controlplane::{ControlPlane, Options};
 use support::reference::{Engine, Request, Verdict};
 
 /// Where the texts of the vectors name the file that the engine read.
@@ -109,4 +110,83 @@ fn engine_tells_overall_verdicts_candidates_and_attachments() {
     );
     assert_eq!(answers[1].refused.as_deref(), Some("invalid character 'ÿ' looking for beginning of value"));
     assert_eq!(answers[2].references[0].reference, Some(format!("quay.io/a@{digest}")));
+}
+
+fn apply_server_side(cluster: &ControlPlane, manifest: &Value) -> String {
+    let output = cluster.kubectl_in(&["apply", "--server-side", "-f", "-"], &manifest.to_string());
+    String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap()
+}
+
+fn image_config(registry_sources: Value) -> Value {
+    json!({
+        "apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {"name": "cluster"},
+        "spec": {"registrySources": registry_sources},
+    })
+}
+
+fn cluster_image_policy(version: &str, scope: &str) -> Value {
+    let key = "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUZrPQotLS0tLUVORCBQVUJMSUMgS0VZLS0tLS0K";
+    json!({
+        "apiVersion": format!("config.openshift.io/{version}"), "kind": "ClusterImagePolicy", "metadata": {"name": "p"},
+        "spec": {
+            "scopes": [scope],
+            "policy": {"rootOfTrust": {"policyType": "PublicKey", "publicKey": {"keyData": key}}},
+        },
+    })
+}
+
+#[test]
+fn api_server_serves_openshift_kinds_and_refuses_as_openshift_does() {
+    let cluster = ControlPlane::shared();
+    let listed = cluster.kubectl(&["get", "images.config.openshift.io"]);
+    assert!(listed.status.success(), "{listed:?}");
+    assert_eq!(String::from_utf8_lossy(&listed.stderr), "No resources found\n");
+
+    for (manifest, expected) in [
+        (
+            cluster_image_policy("v1", "nodots"),
+            "spec.scopes[0]: Invalid value: \"string\": invalid image scope format, ",
+        ),
+        (cluster_image_policy("v1", "example.com/team"), "clusterimagepolicy.config.openshift.io/p serverside-applied"),
+        (
+            image_config(json!({"allowedRegistries": ["a.example"], "blockedRegistries": ["b.example"]})),
+            "Only one of blockedRegistries or allowedRegistries may be set",
+        ),
+        (
+            image_config(json!({"signedRegistries": ["a.example"]})),
+            ".spec.registrySources.signedRegistries: field not declared in schema",
+        ),
+    ] {
+        let said = apply_server_side(cluster, &manifest);
+        assert!(said.contains(expected), "{manifest}: {said}");
+    }
+}
+
+#[test]
+fn api_server_tells_users_apart() {
+    let cluster = ControlPlane::shared();
+    for user in ["admin", "certificate", "reader", "partial", "nobody"] {
+        let may = cluster.kubectl_command(user).args(["auth", "can-i", "list", "nodes"]).output().unwrap();
+        let administrator = matches!(user, "admin" | "certificate");
+        assert_eq!(String::from_utf8_lossy(&may.stdout).trim(), if administrator { "yes" } else { "no" }, "{user}");
+    }
+}
+
+#[test]
+fn api_server_can_be_one_that_has_policies_in_v1alpha1_only() {
+    let cluster = ControlPlane::start(Options { v1alpha1_policies: true });
+    let asked = |version: &str| {
+        let path = format!("/apis/config.openshift.io/{version}/clusterimagepolicies");
+        let output = cluster.kubectl(&["get", "--raw", &path]);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (found, said) = asked("v1");
+    assert!(!found && said.contains("NotFound"), "{said}");
+    assert!(asked("v1alpha1").0);
+    cluster.apply(&cluster_image_policy("v1alpha1", "example.com/team").to_string());
+
+    let server = cluster.url.clone();
+    drop(cluster);
+    let address = server.strip_prefix("https://").unwrap();
+    assert!(std::net::TcpStream::connect(address).is_err(), "the server outlives its owner");
 }

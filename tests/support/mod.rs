@@ -1,6 +1,7 @@
 //! The real programs that tests compare with: built once from the Go modules beside this folder, kept under `target/`.
 #![allow(dead_code, reason = "every test that says `mod support;` uses a part of it")]
 
+pub mod controlplane;
 pub mod reference;
 
 use std::fs::{self, File};
@@ -63,6 +64,9 @@ impl GoProgram {
     }
 }
 
+/// What the go.mod files ask for.
+const GO: &str = "1.24";
+
 fn go(dir: &Path) -> Command {
     let mut go = Command::new("go");
     go.current_dir(dir).env("CGO_ENABLED", "0");
@@ -74,12 +78,12 @@ fn run_go(go: &mut Command) -> String {
         Ok(output) => output,
         Err(e) if e.kind() == ErrorKind::NotFound => panic!(
             "this test builds and runs a Go program, and `go` is not installed: \
-             install Go 1.24 or newer (apt-get install golang, or https://go.dev/dl)"
+             install Go {GO} or newer (apt-get install golang, or https://go.dev/dl)"
         ),
         Err(e) => panic!("{go:?}: {e}"),
     };
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{go:?} ({}):\n{stderr}", output.status);
+    assert!(output.status.success(), "{go:?} ({}; Go {GO} or newer is needed):\n{stderr}", output.status);
     String::from_utf8(output.stdout).unwrap()
 }
 

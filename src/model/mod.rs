@@ -1,5 +1,6 @@
 //! The nouns: scopes, references, policies, registries, node files. No I/O, no async, no kube, no clap.
 
+pub mod go_text;
 pub mod node_files;
 pub mod policy;
 pub mod provenance;

@@ -175,6 +175,11 @@ impl<'a> ImageReference<'a> {
         }
     }
 
+    /// The same, borrowing from this one.
+    pub fn borrowed(&self) -> ImageReference<'_> {
+        ImageReference { text: Cow::Borrowed(&self.text), parts: self.parts }
+    }
+
     /// The same, without borrowing.
     pub fn into_owned(self) -> ImageReference<'static> {
         ImageReference { text: self.text.into_owned().into(), parts: self.parts }

@@ -12,6 +12,7 @@
 //! no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
 //! [`snapshot::Snapshot`]; `commands` load, make one pure call and hand a report to `output`.
 
+pub mod admission;
 pub mod error;
 pub mod model;
 pub mod snapshot;

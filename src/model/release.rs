@@ -53,10 +53,12 @@ pub struct Release {
 /// Which schemas and rules the API server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiGeneration {
-    /// To 4.17: no rule on Image.
+    /// To 4.17: no rule on Image; policies, where they are, are `v1alpha1`.
     V4_14,
-    /// 4.18 and 4.19: `v1alpha1` policies; allowed and blocked exclude each other.
+    /// 4.18: allowed and blocked exclude each other.
     V4_18,
+    /// 4.19: any `policyType` passes, since its values hang on the gate of PKI.
+    V4_19,
     /// 4.20: `v1` policies, checks on PEM markers; PKI behind a gate.
     V4_20,
     /// 4.21 and 4.22: PKI.
@@ -112,6 +114,7 @@ const R4_18: Release = Release {
 };
 const R4_19: Release = Release {
     version: (4, 19),
+    api: ApiGeneration::V4_19,
     pki: true,
     pki_writes_empty_keys: true,
     namespace_form: PolicyForm::Indented(2),

@@ -1,0 +1,323 @@
+//! What the API server of a release refuses: its schemas, their CEL rules, and what it asks of any object's metadata, in its own
+//! words. Unknown fields are pruned there, not refused.
+
+mod formats;
+mod metadata;
+mod schema;
+mod text;
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::model::release::Release;
+use schema::{Schema, Shape, schema_of};
+use text::{bad_value, quoted};
+
+/// One cause of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiRefusal {
+    /// The field: `spec.scopes[0]`; `<nil>` where the server names none.
+    pub path: String,
+    /// The server's own words, without the field.
+    pub message: String,
+    /// What kind of refusal it is.
+    pub rule: ApiRule,
+    /// The refused value: a text as it is, anything else as JSON; empty where there is none.
+    pub value: String,
+}
+
+/// What a refusal is about: which rule of the linter reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ApiRule {
+    /// The union under `rootOfTrust`, or an unknown `policyType` (104).
+    RootOfTrust,
+    /// An entry of `spec.scopes` (105).
+    Scope,
+    /// Too many entries, or the same one twice in a set (106).
+    TooMany,
+    /// An entry of `registrySources` (107).
+    RegistryEntry,
+    /// Any other field (111).
+    Field,
+    /// Both `allowedRegistries` and `blockedRegistries` (201).
+    AllowedAndBlocked,
+    /// Not a cause of its own: the CEL rules were not run because of the others. No rule reports it.
+    NotChecked,
+}
+
+const NOT_CHECKED: &str = "Invalid value: null: some validation rules were not checked because the object was invalid; \
+                           correct the existing errors to complete validation";
+
+/// Every cause for which the API server of `release` would refuse to create `object`, in the order of the schema. Empty: it is
+/// accepted, or of a kind that is not checked here.
+///
+/// `object` is the object as written. A version of a policy that the release does not serve is checked with the schema of the
+/// nearest release that does.
+pub fn refusals(release: &Release, object: &Value) -> Vec<ApiRefusal> {
+    let (Some(api_version), Some(kind)) = (text_at(object, "apiVersion"), text_at(object, "kind")) else {
+        return Vec::new();
+    };
+    let Some(schema) = schema_of(release, api_version, kind) else { return Vec::new() };
+    let mut causes = Causes::default();
+    metadata::validate(object.get("metadata"), &mut causes);
+    causes.validate(schema, object);
+    if causes.blocking {
+        causes.list.push(ApiRefusal {
+            path: "<nil>".to_string(),
+            message: NOT_CHECKED.to_string(),
+            rule: ApiRule::NotChecked,
+            value: String::new(),
+        });
+    } else {
+        causes.evaluate(schema, object);
+    }
+    causes.list
+}
+
+fn text_at<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
+    object.get(member).and_then(Value::as_str)
+}
+
+/// What has been found, and where the walk is.
+#[derive(Default)]
+struct Causes {
+    list: Vec<ApiRefusal>,
+    path: String,
+    /// Whether a cause is of the sort for which the server does not go on to CEL.
+    blocking: bool,
+}
+
+impl Causes {
+    fn push(&mut self, rule: ApiRule, value: &Value, message: String) {
+        let value = match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => bad_value(other),
+        };
+        self.list.push(ApiRefusal { path: self.path.clone(), message, rule, value });
+    }
+
+    fn push_blocking(&mut self, rule: ApiRule, value: &Value, message: String) {
+        self.blocking = true;
+        self.push(rule, value, message);
+    }
+
+    fn at_member(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        visit(self);
+        self.path.truncate(length);
+    }
+
+    fn at_index(&mut self, index: usize, visit: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        self.path.push_str(&format!("[{index}]"));
+        visit(self);
+        self.path.truncate(length);
+    }
+
+    /// The structural part: types, lengths, formats, patterns, enumerations, sets, required fields.
+    fn validate(&mut self, schema: &Schema, value: &Value) {
+        self.validate_type(schema, value);
+        match value {
+            Value::String(text) => self.validate_text(schema, value, text),
+            Value::Array(items) => self.validate_items(schema, value, items),
+            Value::Object(members) => self.validate_members(schema, members),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        if let Shape::Text { one_of, .. } = &schema.shape
+            && !one_of.is_empty()
+            && !value.as_str().is_some_and(|text| one_of.contains(&text))
+        {
+            let values: Vec<String> = one_of.iter().map(|value| quoted(value)).collect();
+            let message = format!("Unsupported value: {}: supported values: {}", bad_value(value), values.join(", "));
+            self.push_blocking(schema.rule, value, message);
+        }
+    }
+
+    fn validate_type(&mut self, schema: &Schema, value: &Value) {
+        let found = json_type(value);
+        match &schema.format {
+            Some(format) if !value.is_null() => {
+                if !value.is_string() && !value.is_array() {
+                    self.wrong_type(schema.rule, value, format.name, go_format(value));
+                }
+            }
+            _ if found != schema.shape.name() => self.wrong_type(schema.rule, value, schema.shape.name(), found),
+            _ => {}
+        }
+    }
+
+    fn wrong_type(&mut self, rule: ApiRule, value: &Value, expected: &str, found: &str) {
+        let found = quoted(found);
+        let message = format!("Invalid value: {found}: {} in body must be of type {expected}: {found}", self.path);
+        self.push_blocking(rule, value, message);
+    }
+
+    fn validate_text(&mut self, schema: &Schema, value: &Value, text: &str) {
+        if let Shape::Text { least, most, pattern, .. } = &schema.shape {
+            let length = text.chars().count();
+            if length > *most {
+                self.push_blocking(schema.rule, value, format!("Too long: may not be more than {most} bytes"));
+            } else if length < *least {
+                let message = format!(
+                    "Invalid value: {}: {} in body should be at least {least} chars long",
+                    quoted(text),
+                    self.path
+                );
+                self.push(schema.rule, value, message);
+            } else if let Some(pattern) = pattern
+                && !(pattern.holds)(text)
+            {
+                let message =
+                    format!("Invalid value: {}: {} in body should match '{}'", quoted(text), self.path, pattern.text);
+                self.push(schema.rule, value, message);
+            }
+        }
+        if let Some(format) = &schema.format
+            && !(format.holds)(text)
+        {
+            self.wrong_type(schema.rule, value, format.name, text);
+        }
+    }
+
+    fn validate_items(&mut self, schema: &Schema, value: &Value, items: &[Value]) {
+        let Shape::List { items: item_schema, least, most, set } = &schema.shape else { return };
+        for (index, item) in items.iter().enumerate() {
+            self.at_index(index, |causes| causes.validate(item_schema, item));
+        }
+        let size = items.len();
+        if size < *least {
+            let message = format!("Invalid value: {size}: {} in body should have at least {least} items", self.path);
+            self.push(schema.rule, value, message);
+        }
+        if size > *most {
+            let message = format!("Too many: {size}: must have at most {most} items");
+            self.push_blocking(ApiRule::TooMany, &Value::from(size), message);
+        }
+        if *set {
+            self.validate_set(items);
+        }
+    }
+
+    /// Names the second occurrence of each value, not the third.
+    fn validate_set(&mut self, items: &[Value]) {
+        let mut seen: HashMap<Element<'_>, usize> = HashMap::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let times = seen.entry(Element::of(item)).or_default();
+            *times += 1;
+            if *times == 2 {
+                let message = format!("Duplicate value: {}", bad_value(item));
+                self.at_index(index, |causes| causes.push(ApiRule::TooMany, item, message));
+            }
+        }
+    }
+
+    fn validate_members(&mut self, schema: &Schema, members: &Map<String, Value>) {
+        let Shape::Object(fields) = &schema.shape else { return };
+        for field in *fields {
+            self.at_member(field.name, |causes| match present(members, field.name) {
+                Some(value) => causes.validate(field.schema, value),
+                None if field.required => {
+                    causes.push_blocking(ApiRule::Field, &Value::Null, "Required value".to_string());
+                }
+                None => {}
+            });
+        }
+    }
+
+    /// The CEL rules, of this value and of all below it.
+    fn evaluate(&mut self, schema: &Schema, value: &Value) {
+        for check in schema.checks {
+            let problem = match (check.holds)(value) {
+                Ok(true) => continue,
+                Ok(false) => check.message.to_string(),
+                Err(error) => format!("{error} evaluating rule: {}", check.message),
+            };
+            let message = format!("Invalid value: {}: {problem}", quoted(schema.shape.name()));
+            self.push(check.rule, value, message);
+        }
+        match (&schema.shape, value) {
+            (Shape::Object(fields), Value::Object(members)) => {
+                for field in *fields {
+                    if let Some(value) = present(members, field.name) {
+                        self.at_member(field.name, |causes| causes.evaluate(field.schema, value));
+                    }
+                }
+            }
+            (Shape::List { items: item_schema, .. }, Value::Array(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.at_index(index, |causes| causes.evaluate(item_schema, item));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The server drops nulls from objects before it looks at them, though not from lists.
+fn present<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    members.get(name).filter(|value| !value.is_null())
+}
+
+/// An element of a set, equal where Go's values are: an integer is not a float.
+#[derive(PartialEq, Eq, Hash)]
+enum Element<'a> {
+    Text(&'a str),
+    Integer(i64),
+    /// A float, a list or an object by its text.
+    Printed(String),
+    Bool(bool),
+    Null,
+}
+
+impl<'a> Element<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::String(text) => Element::Text(text),
+            Value::Number(number) => {
+                number.as_i64().map_or_else(|| Element::Printed(bad_value(value)), Element::Integer)
+            }
+            Value::Bool(bool) => Element::Bool(*bool),
+            Value::Null => Element::Null,
+            Value::Array(_) | Value::Object(_) => Element::Printed(bad_value(value)),
+        }
+    }
+}
+
+impl Shape {
+    fn name(&self) -> &'static str {
+        match self {
+            Shape::Object(_) => "object",
+            Shape::List { .. } => "array",
+            Shape::Text { .. } => "string",
+            Shape::Boolean => "boolean",
+        }
+    }
+}
+
+/// The type of a value as the schema language has it.
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_i64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The format that the server reads off a value, which it names instead of the type where the field has a format.
+fn go_format(value: &Value) -> &'static str {
+    match json_type(value) {
+        "integer" => "int64",
+        "number" => "float64",
+        _ => "",
+    }
+}

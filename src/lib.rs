@@ -15,4 +15,5 @@
 pub mod admission;
 pub mod error;
 pub mod model;
+pub mod resolve;
 pub mod snapshot;

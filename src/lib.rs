@@ -14,6 +14,7 @@
 
 pub mod admission;
 pub mod error;
+pub mod files;
 pub mod model;
 pub mod resolve;
 pub mod snapshot;

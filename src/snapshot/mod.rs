@@ -3,6 +3,7 @@
 
 pub mod api;
 mod kinds;
+mod source;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use crate::model::provenance::ObjectRef;
 
 pub use kinds::{KINDS, Kind, KindInfo, Recognised};
+pub use source::{Origin, SourceFile};
 
 /// Everything that was read of one cluster.
 #[derive(Debug, Default)]
@@ -97,32 +99,6 @@ pub struct Object<T> {
     pub raw: Value,
     /// Where it stood.
     pub origin: Origin,
-}
-
-/// Where an object stood. Lines and columns are looked up only when somebody needs them.
-#[derive(Clone, Debug, Default)]
-pub enum Origin {
-    /// In an API server.
-    #[default]
-    Live,
-    /// In a file.
-    File {
-        /// The file.
-        source: Arc<SourceFile>,
-        /// The byte range of the YAML document that it stood in, so that one object can be parsed again alone.
-        document: std::ops::Range<usize>,
-        /// The object's place in the document as a JSON pointer: empty, or `/items/3`.
-        pointer: Box<str>,
-    },
-}
-
-/// A file that was read, kept for looking up lines.
-#[derive(Debug, Default)]
-pub struct SourceFile {
-    /// As the user would name it.
-    pub name: String,
-    /// Its content.
-    pub text: String,
 }
 
 /// The files of one node, or of none in particular, as they are.

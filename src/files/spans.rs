@@ -1,0 +1,450 @@
+//! An object's origin and a path in it → line and column, by parsing the one document again. No I/O: the text is kept.
+
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, Span, StrInput, StructureStyle};
+use serde::Serialize;
+
+use super::yaml;
+use crate::snapshot::{Origin, SourceFile};
+
+/// A stretch of a file. Lines and columns count from 1, columns in Unicode scalar values; the end is behind the last one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Location {
+    /// As the user would name it.
+    pub file: String,
+    /// Of the first character.
+    pub line: usize,
+    /// Of the first character.
+    pub column: usize,
+    /// Of the end.
+    pub end_line: usize,
+    /// Of the end.
+    pub end_column: usize,
+}
+
+/// A line with what is marked in it, cut where it is long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What stands before the marked part; begins with `…` where more was cut off.
+    pub before: String,
+    /// What is marked.
+    pub marked: String,
+    /// What follows; ends with `…` where more was cut off.
+    pub after: String,
+}
+
+/// Where the value at a path such as `spec.scopes[3]` or `metadata.annotations[example.com/a]` stands. Where the object has no such
+/// field, the nearest one around it; for a mapping or sequence in block style its key; for the empty path the object's `kind`.
+/// Nothing for objects of a cluster.
+pub fn locate(origin: &Origin, path: &str) -> Option<Location> {
+    let (source, found) = find(origin, path)?;
+    Some(location(source, found.value_or_key()))
+}
+
+/// Like [`locate`], the key instead of its value; an item of a list stands for itself.
+pub fn locate_key(origin: &Origin, path: &str) -> Option<Location> {
+    let (source, found) = find(origin, path)?;
+    Some(location(source, found.key.unwrap_or(found.value)))
+}
+
+/// A stretch of a file by its bytes.
+pub fn location(source: &SourceFile, range: Range<usize>) -> Location {
+    let (line, column) = source.position(range.start);
+    let (end_line, end_column) = source.position(range.end.max(range.start));
+    Location { file: source.name.clone(), line, column, end_line, end_column }
+}
+
+/// The first line of a location.
+pub fn excerpt(origin: &Origin, location: &Location) -> Option<Excerpt> {
+    let Origin::File { source, .. } = origin else { return None };
+    excerpt_of(source, location)
+}
+
+/// How many characters are shown on either side of what is marked, and of the marked part itself.
+const MARGIN: usize = 60;
+const WIDEST: usize = 160;
+
+fn excerpt_of(source: &SourceFile, location: &Location) -> Option<Excerpt> {
+    let text = source.line(location.line)?;
+    let skipped = location.column.saturating_sub(1 + MARGIN);
+    let mut rest = text.chars().skip(skipped);
+    let mut before: String = rest.by_ref().take(location.column - 1 - skipped).collect();
+    if skipped > 0 {
+        before.insert(0, '…');
+    }
+    let width =
+        if location.end_line == location.line { location.end_column.saturating_sub(location.column) } else { WIDEST };
+    let marked: String = rest.by_ref().take(width.clamp(1, WIDEST)).collect();
+    let mut after: String = rest.by_ref().take(MARGIN).collect();
+    if rest.next().is_some() {
+        after.push('…');
+    }
+    Some(Excerpt { line: location.line, before, marked, after })
+}
+
+/// A field that was found; both ranges are bytes of the file.
+#[derive(Clone, Debug)]
+struct Found {
+    key: Option<Range<usize>>,
+    value: Range<usize>,
+    /// The value begins on a line of its own and goes on over several.
+    block: bool,
+    /// Whether the whole path was there.
+    complete: bool,
+}
+
+impl Found {
+    fn value_or_key(self) -> Range<usize> {
+        match self.key {
+            Some(key) if self.block || self.value.is_empty() => key,
+            _ => self.value,
+        }
+    }
+}
+
+fn find<'a>(origin: &'a Origin, path: &str) -> Option<(&'a SourceFile, Found)> {
+    let Origin::File { source, document, pointer } = origin else { return None };
+    let path = if path.is_empty() { "kind" } else { path };
+    let text = source.text.get(document.clone())?;
+    if let Some((fragment, prefix)) = item(source, document, pointer)
+        && let Some(alone) = source.text.get(fragment.clone())
+        && let Ok(found) = Walker::new(alone, fragment.start).document(&format!("{prefix}{path}"))
+    {
+        return Some((source, found));
+    }
+    let within = format!("{}{path}", in_list(pointer));
+    let found = Walker::new(text, document.start).document(&within).ok()?;
+    Some((source, found))
+}
+
+/// `/items/3` as `items[3].`
+fn in_list(pointer: &str) -> String {
+    let mut path = String::new();
+    for part in pointer.split('/').skip(1) {
+        if part.bytes().all(|byte| byte.is_ascii_digit()) {
+            path.pop();
+            path += &format!("[{part}].");
+        } else {
+            path += part;
+            path.push('.');
+        }
+    }
+    path
+}
+
+/// The part of a long list that can be parsed alone for one object, and the path of the object there. Without it, a list of
+/// thousands would be parsed from its start for each of them.
+fn item(source: &SourceFile, document: &Range<usize>, pointer: &str) -> Option<(Range<usize>, &'static str)> {
+    let (list, index) = pointer.rsplit_once('/')?;
+    let index: usize = index.parse().ok()?;
+    let items = source.items(document.start, list, || {
+        let text = source.text.get(document.clone()).unwrap_or_default();
+        let path = in_list(list);
+        Walker::new(text, document.start).items(path.trim_end_matches('.')).unwrap_or_default()
+    });
+    let range = items.get(index)?.clone();
+    if source.text.get(range.clone())?.starts_with('{') {
+        return Some((range, ""));
+    }
+    let before = source.text.get(..range.start)?;
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let dash = source.text.get(line..range.start)?.trim();
+    (dash == "-").then_some((line..range.end, "[0]."))
+}
+
+struct Walker<'a> {
+    events: Parser<'a, StrInput<'a>>,
+    source: &'a str,
+    base: usize,
+}
+
+/// The text makes no sense to the parser, or ends early.
+struct Unparsable;
+
+impl<'a> Walker<'a> {
+    fn new(source: &'a str, base: usize) -> Self {
+        Self { events: yaml::parser(source), source, base }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Unparsable> {
+        match self.events.next_event() {
+            Some(Ok(event)) => Ok(event),
+            _ => Err(Unparsable),
+        }
+    }
+
+    fn root(&mut self) -> Result<(Event<'a>, Span), Unparsable> {
+        loop {
+            let (event, span) = self.next()?;
+            if event.is_node() {
+                return Ok((event, span));
+            }
+        }
+    }
+
+    fn document(&mut self, path: &str) -> Result<Found, Unparsable> {
+        let (event, span) = self.root()?;
+        self.node(event, span, path, None)
+    }
+
+    fn range(&self, span: &Span) -> Range<usize> {
+        let start = span.start.byte_offset().unwrap_or_default();
+        let end = span.end.byte_offset().unwrap_or(start).max(start);
+        let text = self.source.get(start..end).unwrap_or_default();
+        self.base + start..self.base + start + text.trim_end().len()
+    }
+
+    /// Follows the path into a node, and goes past it.
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        span: Span,
+        path: &str,
+        key: Option<Range<usize>>,
+    ) -> Result<Found, Unparsable> {
+        let range = self.range(&span);
+        match event {
+            Event::MappingStart(style, ..) if !path.is_empty() => {
+                let mut found = None;
+                loop {
+                    let (event, key_span) = self.next()?;
+                    if matches!(event, Event::MappingEnd) {
+                        break;
+                    }
+                    let rest = event.scalar().and_then(|(name, _)| rest_after_key(path, name));
+                    self.skip(&event)?;
+                    let (value, value_span) = self.next()?;
+                    match rest.filter(|_| !matches!(&found, Some(Found { complete: true, .. }))) {
+                        Some(rest) => {
+                            let key = self.range(&key_span);
+                            found = Some(self.node(value, value_span, rest, Some(key))?);
+                        }
+                        None => {
+                            self.skip(&value)?;
+                        }
+                    }
+                }
+                Ok(found.unwrap_or(Found { key, value: range, block: style == StructureStyle::Block, complete: false }))
+            }
+            Event::SequenceStart(style, ..) if !path.is_empty() => {
+                let wanted = index(path);
+                let mut found = None;
+                let mut position = 0;
+                loop {
+                    let (event, item_span) = self.next()?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break;
+                    }
+                    match wanted.filter(|(index, _)| *index == position) {
+                        Some((_, rest)) => found = Some(self.node(event, item_span, rest, None)?),
+                        None => {
+                            self.skip(&event)?;
+                        }
+                    }
+                    position += 1;
+                }
+                Ok(found.unwrap_or(Found { key, value: range, block: style == StructureStyle::Block, complete: false }))
+            }
+            Event::MappingStart(style, ..) | Event::SequenceStart(style, ..) => {
+                let end = self.skip(&event)?;
+                let block = style == StructureStyle::Block;
+                let end =
+                    if block { self.line_end(range.start) } else { end.map_or(range.end, |end| self.range(&end).end) };
+                Ok(Found { key, value: range.start..end, block, complete: true })
+            }
+            // What an alias stands for cannot be pointed at from here.
+            Event::Alias(_) => Ok(Found { key, value: range, block: false, complete: true }),
+            _ => Ok(Found { key, value: range, block: false, complete: path.is_empty() }),
+        }
+    }
+
+    fn line_end(&self, start: usize) -> usize {
+        let rest = self.source.get(start.saturating_sub(self.base)..).unwrap_or_default();
+        start + rest.lines().next().unwrap_or_default().trim_end().len()
+    }
+
+    /// Goes past a node whose first event was taken; the span of its last event.
+    fn skip(&mut self, event: &Event<'a>) -> Result<Option<Span>, Unparsable> {
+        let mut depth = usize::from(opens(event));
+        let mut last = None;
+        while depth > 0 {
+            let (event, span) = self.next()?;
+            match event {
+                Event::SequenceEnd | Event::MappingEnd => depth -= 1,
+                event if opens(&event) => depth += 1,
+                _ => {}
+            }
+            last = Some(span);
+        }
+        Ok(last)
+    }
+
+    /// The bytes of each item of the list at a path; none where it holds anchors or aliases, which no item can be without.
+    fn items(&mut self, path: &str) -> Result<Vec<Range<usize>>, Unparsable> {
+        let (mut event, _) = self.root()?;
+        let mut path = path;
+        loop {
+            match event {
+                Event::SequenceStart(..) if path.is_empty() => break,
+                Event::MappingStart(..) => loop {
+                    let (key, _) = self.next()?;
+                    if matches!(key, Event::MappingEnd) {
+                        return Err(Unparsable);
+                    }
+                    let rest = key.scalar().and_then(|(name, _)| rest_after_key(path, name));
+                    self.skip(&key)?;
+                    let (value, _) = self.next()?;
+                    if let Some(rest) = rest {
+                        path = rest;
+                        event = value;
+                        break;
+                    }
+                    self.skip(&value)?;
+                },
+                Event::SequenceStart(..) => {
+                    let (wanted, rest) = index(path).ok_or(Unparsable)?;
+                    for _ in 0..wanted {
+                        let (item, _) = self.next()?;
+                        if matches!(item, Event::SequenceEnd) {
+                            return Err(Unparsable);
+                        }
+                        self.skip(&item)?;
+                    }
+                    path = rest;
+                    event = self.next()?.0;
+                }
+                _ => return Err(Unparsable),
+            }
+        }
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::SequenceEnd) {
+                return Ok(items);
+            }
+            let start = self.range(&span).start;
+            let last = self.skip(&event)?.unwrap_or(span);
+            items.push(start..self.range(&last).end.max(start));
+        }
+    }
+}
+
+fn opens(event: &Event<'_>) -> bool {
+    matches!(event, Event::SequenceStart(..) | Event::MappingStart(..))
+}
+
+/// What is left of `scopes[3].x` behind the key `scopes`; keys may hold dots, and may stand in brackets.
+fn rest_after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    if let Some(inner) = path.strip_prefix('[') {
+        let quoted = ["\"", "'"].iter().find_map(|quote| inner.strip_prefix(quote).map(|inner| (*quote, inner)));
+        let (quote, inner) = quoted.unwrap_or(("", inner));
+        let rest = inner.strip_prefix(key)?.strip_prefix(quote)?.strip_prefix(']')?;
+        return Some(rest.strip_prefix('.').unwrap_or(rest));
+    }
+    let rest = path.strip_prefix(key)?;
+    if rest.is_empty() || rest.starts_with('[') {
+        return (!key.is_empty()).then_some(rest);
+    }
+    rest.strip_prefix('.')
+}
+
+/// `[3].x` as 3 and `x`.
+fn index(path: &str) -> Option<(usize, &str)> {
+    let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+    Some((index.parse().ok()?, rest.strip_prefix('.').unwrap_or(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn origin(text: &str, pointer: &str) -> Origin {
+        let source = Arc::new(SourceFile::new("a.yaml", text));
+        Origin::File { document: 0..text.len(), source, pointer: pointer.into() }
+    }
+
+    #[track_caller]
+    fn marked(origin: &Origin, path: &str) -> (usize, usize, String) {
+        let location = locate(origin, path).unwrap_or_else(|| panic!("{path} not found"));
+        let excerpt = excerpt(origin, &location).unwrap();
+        (location.line, location.column, excerpt.marked)
+    }
+
+    const POLICY: &str = "\
+# a comment
+apiVersion: config.openshift.io/v1
+kind: ClusterImagePolicy
+metadata:
+  name: 'täam'  # quoted
+  annotations: {example.com/a.b: x, \"on\": \"ünï\"}
+spec:
+  scopes:
+    - registry.example.com/ä
+    -   \"b.io\"
+  policy:
+    rootOfTrust:
+      keyData: >-
+        folded
+        text
+  empty:
+";
+
+    #[test]
+    fn values_are_found() {
+        let origin = origin(POLICY, "");
+        for (path, line, column, text) in [
+            ("", 3, 7, "ClusterImagePolicy"),
+            ("metadata.name", 5, 9, "'täam'"),
+            ("metadata.annotations", 6, 16, "{example.com/a.b: x, \"on\": \"ünï\"}"),
+            ("metadata.annotations[example.com/a.b]", 6, 34, "x"),
+            ("metadata.annotations.example.com/a.b", 6, 34, "x"),
+            ("metadata.annotations['on']", 6, 43, "\"ünï\""),
+            ("spec.scopes", 8, 3, "scopes"),
+            ("spec.scopes[0]", 9, 7, "registry.example.com/ä"),
+            ("spec.scopes[1]", 10, 9, "\"b.io\""),
+            ("spec.policy.rootOfTrust", 12, 5, "rootOfTrust"),
+            ("spec.empty", 16, 3, "empty"),
+            // What is not there is pointed at from the nearest that is.
+            ("spec.scopes[7]", 8, 3, "scopes"),
+            ("spec.policy.signedIdentity.matchPolicy", 11, 3, "policy"),
+        ] {
+            assert_eq!(marked(&origin, path), (line, column, text.to_string()), "{path}");
+        }
+        let key = locate_key(&origin, "metadata.name").unwrap();
+        assert_eq!((key.line, key.column, key.end_column), (5, 3, 7));
+        let folded = locate(&origin, "spec.policy.rootOfTrust.keyData").unwrap();
+        assert_eq!((folded.line, folded.end_line), (14, 15));
+        assert_eq!(locate(&Origin::Live, "spec"), None);
+    }
+
+    #[test]
+    fn items_of_lists_are_found() {
+        let block =
+            "kind: List\nitems:\n- kind: A\n  spec: {scopes: [a, b]}\n-   kind: B\n    spec:\n      scopes: [c]\n";
+        assert_eq!(marked(&origin(block, "/items/1"), "spec.scopes[0]"), (7, 16, "c".to_string()));
+        assert_eq!(marked(&origin(block, "/items/0"), "spec.scopes[1]"), (4, 22, "b".to_string()));
+        assert_eq!(marked(&origin(block, "/items/1"), ""), (5, 11, "B".to_string()));
+        let json = "{\"kind\": \"List\", \"items\": [{\"kind\": \"A\"},\n {\"kind\": \"B\", \"spec\": {\"scopes\": [\"ä\", \"c\"]}}]}";
+        assert_eq!(marked(&origin(json, "/items/1"), "spec.scopes[1]"), (2, 41, "\"c\"".to_string()));
+        let nested = format!("items: [{json}]");
+        assert_eq!(marked(&origin(&nested, "/items/0/items/1"), "spec.scopes[1]"), (2, 41, "\"c\"".to_string()));
+        let alias = "items:\n- &a {kind: A}\n- kind: B\n  spec: *a\n";
+        assert_eq!(marked(&origin(alias, "/items/1"), "spec.kind"), (4, 9, "*a".to_string()));
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        let text = format!("kind: A\nspec: [{}, needle, {}]\n", "x".repeat(5000), "y".repeat(5000));
+        let origin = origin(&text, "");
+        let location = locate(&origin, "spec[1]").unwrap();
+        let excerpt = excerpt(&origin, &location).unwrap();
+        assert_eq!(excerpt.marked, "needle");
+        assert!(excerpt.before.starts_with('…') && excerpt.before.chars().count() == MARGIN + 1);
+        assert!(excerpt.after.ends_with('…') && excerpt.after.chars().count() == MARGIN + 1);
+    }
+}

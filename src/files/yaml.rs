@@ -1,0 +1,548 @@
+//! YAML and JSON text → documents, as kubectl turns them into JSON: YAML 1.1 scalars, merge keys, aliases and keys that are no
+//! text. Unlike kubectl, a key that is there twice is an error. Everything is bounded: [`Budget`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine;
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
+use memchr::memmem;
+use serde_json::{Map, Number, Value};
+
+use super::scalars::{self, Scalar};
+use super::{block, json};
+
+/// How deep a document may be nested. The real objects stay below 30, CustomResourceDefinitions below 80.
+pub const MAX_DEPTH: usize = 128;
+/// What all values of one reading may weigh in memory, roughly in bytes.
+const MAX_WEIGHT: usize = 1 << 30;
+/// What of that may come from aliases.
+const MAX_EXPANDED: usize = 32 << 20;
+/// What a value weighs besides its text.
+const NODE_WEIGHT: usize = std::mem::size_of::<Value>();
+/// Below this, threads cost more than they bring.
+const PARALLEL_FROM: usize = 512 << 10;
+
+/// What is left of the memory that values may take. One for all files that are read together.
+#[derive(Debug, Default)]
+pub struct Budget {
+    weight: AtomicUsize,
+    expanded: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn spend(&self, weight: usize) -> Result<(), &'static str> {
+        if self.weight.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > MAX_WEIGHT {
+            return Err("the input holds more values than fit into 1 GiB of memory");
+        }
+        Ok(())
+    }
+
+    fn spend_on_alias(&self, weight: usize) -> Result<(), &'static str> {
+        if self.expanded.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > MAX_EXPANDED {
+            return Err("the aliases expand to more than 32 MiB");
+        }
+        self.spend(weight)
+    }
+}
+
+/// One document that is not empty.
+#[derive(Debug)]
+pub struct Document {
+    /// What it says.
+    pub value: Value,
+    /// Where it stands, in bytes of the text: enough to parse it again alone.
+    pub range: Range<usize>,
+    /// What a person might have meant differently.
+    pub warnings: Vec<Remark>,
+}
+
+/// Something worth saying about a place in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The place, in bytes of the text.
+    pub offset: usize,
+    /// A sentence.
+    pub message: String,
+    /// Another place that has a part in it, and what to say before its line: `first in`.
+    pub other: Option<(&'static str, usize)>,
+}
+
+impl Remark {
+    pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
+        Self { offset, message: message.into(), other: None }
+    }
+}
+
+/// All documents of a text in their order; empty ones are left out.
+///
+/// # Errors
+/// The first place that makes no sense.
+pub fn documents(text: &str, budget: &Budget) -> Result<Vec<Document>, Remark> {
+    if text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).starts_with('{') {
+        match json::documents(text, budget) {
+            Ok(documents) => return Ok(documents),
+            // A flow mapping of YAML begins in the same way, and kubectl tries YAML then, too.
+            Err(problem) if problem.other.is_some() => return Err(problem),
+            Err(problem) => return yaml_documents(text, budget).map_err(|_| problem),
+        }
+    }
+    yaml_documents(text, budget)
+}
+
+fn yaml_documents(text: &str, budget: &Budget) -> Result<Vec<Document>, Remark> {
+    refuse_control_characters(text)?;
+    let chunks = chunks(text);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    if threads == 1 || chunks.len() == 1 || text.len() < PARALLEL_FROM {
+        return decode_all(text, &chunks, budget);
+    }
+    let mut results = Vec::new();
+    std::thread::scope(|scope| {
+        let mut handles = Vec::new();
+        for part in shares(&chunks, text.len(), threads) {
+            handles.push(scope.spawn(move || decode_all(text, part, budget)));
+        }
+        results.extend(handles.into_iter().map(|handle| handle.join()));
+    });
+    let mut documents = Vec::new();
+    for result in results {
+        match result {
+            Ok(part) => documents.append(&mut part?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    Ok(documents)
+}
+
+/// Neighbouring chunks, in as many parts of about equal length as there are threads.
+fn shares(chunks: &[Range<usize>], length: usize, threads: usize) -> Vec<&[Range<usize>]> {
+    let mut parts = Vec::new();
+    let mut rest = chunks;
+    for index in 1..=threads {
+        let end = if index == threads { length } else { length / threads * index };
+        let (part, others) = rest.split_at(rest.partition_point(|chunk| chunk.end <= end));
+        parts.push(part);
+        rest = others;
+    }
+    parts
+}
+
+/// go-yaml reads none of them, wherever they stand; JSON escapes and YAML's own are how to write them.
+fn refuse_control_characters(text: &str) -> Result<(), Remark> {
+    let bad = |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
+    match text.as_bytes().iter().position(|byte| bad(byte)) {
+        Some(offset) => Err(Remark::new(offset, "control characters are not allowed in YAML")),
+        None => Ok(()),
+    }
+}
+
+/// The text cut before every `---` that begins a line and ends in white space, which is always the start of a document, inside
+/// of block scalars too. A cut too few does no harm: what follows a directive stays with it.
+fn chunks(text: &str) -> Vec<Range<usize>> {
+    let mut chunks = Vec::new();
+    let mut start = 0;
+    for newline in memmem::find_iter(text.as_bytes(), b"\n---") {
+        let marker = newline + 1;
+        let ends_there = matches!(text.as_bytes().get(marker + 3), None | Some(b' ' | b'\t' | b'\r' | b'\n'));
+        if ends_there && !ends_in_directive(text.get(start..marker).unwrap_or_default()) {
+            chunks.push(start..marker);
+            start = marker;
+        }
+    }
+    chunks.push(start..text.len());
+    chunks
+}
+
+fn ends_in_directive(text: &str) -> bool {
+    let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    lines.next().is_some_and(|line| line.starts_with('%'))
+}
+
+fn decode_all(text: &str, chunks: &[Range<usize>], budget: &Budget) -> Result<Vec<Document>, Remark> {
+    let mut documents = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let source = text.get(chunk.clone()).unwrap_or_default();
+        if let Some((value, weight)) = block::parse(source) {
+            budget.spend(weight).map_err(|message| Remark::new(chunk.start, message))?;
+            documents.push(Document { value, range: chunk.clone(), warnings: Vec::new() });
+        } else {
+            general(source, chunk.start, budget, &mut documents)?;
+        }
+    }
+    documents.retain(|document| !document.value.is_null());
+    Ok(documents)
+}
+
+/// A parser for a part of a file, with the limits of this program.
+pub(super) fn parser(source: &str) -> Parser<'_, StrInput<'_>> {
+    let mut options = granit_parser::options! {
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    options.set_emit_comments(false);
+    Parser::new_from_str_with_options(source, options)
+}
+
+/// Decodes whatever YAML allows, by events. `base` is where `source` stands in its file.
+pub(super) fn general(source: &str, base: usize, budget: &Budget, into: &mut Vec<Document>) -> Result<(), Remark> {
+    let mut builder = Builder::new(budget);
+    let mut start = 0;
+    let mut first = true;
+    let mut explicit = false;
+    for event in parser(source) {
+        let (event, span) = event.map_err(|error| {
+            let offset = error.marker().byte_offset().unwrap_or_default();
+            Remark::new(base + offset.min(source.len()), error.kind().to_string())
+        })?;
+        let place = span.start.byte_offset().unwrap_or_default();
+        if let Event::DocumentStart(marked, _) = event {
+            explicit = marked;
+        }
+        if let Event::DocumentEnd = event {
+            let end = span.end.byte_offset().unwrap_or(source.len()).max(start);
+            let mut warnings = std::mem::take(&mut builder.warnings);
+            for warning in &mut warnings {
+                warning.offset += base;
+            }
+            if let Some(value) = builder.finish() {
+                if !first && !explicit && !value.is_null() {
+                    warnings
+                        .push(Remark::new(base + start, "kubectl reads nothing behind `...`, up to the next `---`"));
+                }
+                into.push(Document { value, range: base + start..base + end, warnings });
+                first = false;
+            }
+            start = end;
+            continue;
+        }
+        builder.event(event, &span).map_err(|problem| {
+            let mut problem = problem.at(place);
+            problem.offset += base;
+            if let Some((_, other)) = &mut problem.other {
+                *other += base;
+            }
+            problem
+        })?;
+    }
+    // The last document keeps what follows it, so that a chunk of one document is that chunk.
+    if let Some(last) = into.last_mut().filter(|last| !first && last.range.start >= base) {
+        last.range.end = base + source.len();
+    }
+    Ok(())
+}
+
+enum Problem {
+    Text(Cow<'static, str>),
+    Remark(Remark),
+}
+
+impl Problem {
+    fn at(self, offset: usize) -> Remark {
+        match self {
+            Self::Text(message) => Remark::new(offset, message),
+            Self::Remark(remark) => remark,
+        }
+    }
+}
+
+impl From<&'static str> for Problem {
+    fn from(message: &'static str) -> Self {
+        Self::Text(message.into())
+    }
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Self::Text(message.into())
+    }
+}
+
+/// Builds one value after another from the parser's events.
+struct Builder<'a> {
+    budget: &'a Budget,
+    stack: Vec<Frame>,
+    /// Where the keys of all open mappings stand; each frame knows where its own begin.
+    places: Vec<usize>,
+    anchors: HashMap<usize, (Value, usize)>,
+    root: Option<Value>,
+    warnings: Vec<Remark>,
+}
+
+struct Frame {
+    anchor: usize,
+    /// What the finished children weigh.
+    weight: usize,
+    node: Node,
+}
+
+enum Node {
+    Sequence(Vec<Value>),
+    Mapping {
+        map: Map<String, Value>,
+        key: Option<Key>,
+        first_place: usize,
+        /// Where each key was written, once a merge has put others between them.
+        written: Option<HashMap<String, usize>>,
+    },
+}
+
+enum Key {
+    Text(String, usize),
+    Merge,
+}
+
+impl<'a> Builder<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        Self {
+            budget,
+            stack: Vec::new(),
+            places: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn finish(&mut self) -> Option<Value> {
+        self.stack.clear();
+        self.places.clear();
+        self.anchors.clear();
+        self.root.take()
+    }
+
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Problem> {
+        let place = span.start.byte_offset().unwrap_or_default();
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let text = match tag.as_deref().and_then(core_name).as_deref() {
+                    Some("binary") => binary(&text)?.into(),
+                    _ => text,
+                };
+                let scalar = self.resolve(&text, style, tag.as_deref(), place)?;
+                if self.wants_key() {
+                    self.anchor_scalar(anchor, || to_value(scalar, text.to_string()))?;
+                    let merges = matches!(text.as_ref(), "<<")
+                        && tag
+                            .as_deref()
+                            .map_or(style == ScalarStyle::Plain, |tag| core_name(tag).as_deref() == Some("merge"));
+                    let key = if merges { Key::Merge } else { Key::Text(key_text(scalar, text)?, place) };
+                    return self.key(key);
+                }
+                let weight = NODE_WEIGHT + text.len();
+                self.budget.spend(weight)?;
+                let value = to_value(scalar, text.into_owned())?;
+                self.anchor_scalar(anchor, || Ok(value.clone()))?;
+                self.value(value, weight, false)
+            }
+            Event::SequenceStart(_, anchor, _) => self.open(anchor, Node::Sequence(Vec::new())),
+            Event::MappingStart(_, anchor, _) => {
+                let first_place = self.places.len();
+                self.open(anchor, Node::Mapping { map: Map::new(), key: None, first_place, written: None })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(id) => {
+                let (value, weight) = self.anchors.get(&id).ok_or("an anchor's value contains its own alias")?;
+                self.budget.spend_on_alias(*weight)?;
+                let (value, weight) = (value.clone(), *weight);
+                if self.wants_key() {
+                    let key = match value {
+                        Value::String(text) => text,
+                        Value::Bool(value) => value.to_string(),
+                        Value::Number(number) if number.is_i64() => number.to_string(),
+                        _ => return Err("only text, whole numbers and booleans can be keys".into()),
+                    };
+                    return self.key(Key::Text(key, place));
+                }
+                self.value(value, weight, true)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wants_key(&self) -> bool {
+        matches!(self.stack.last(), Some(Frame { node: Node::Mapping { key: None, .. }, .. }))
+    }
+
+    fn open(&mut self, anchor: usize, node: Node) -> Result<(), Problem> {
+        if self.wants_key() {
+            return Err("a mapping or a sequence cannot be a key".into());
+        }
+        if self.stack.len() == MAX_DEPTH {
+            return Err(format!("nested more than {MAX_DEPTH} deep").into());
+        }
+        self.budget.spend(NODE_WEIGHT)?;
+        self.stack.push(Frame { anchor, weight: NODE_WEIGHT, node });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Problem> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        let value = match frame.node {
+            Node::Sequence(items) => Value::Array(items),
+            Node::Mapping { map, first_place, .. } => {
+                self.places.truncate(first_place);
+                Value::Object(map)
+            }
+        };
+        if frame.anchor != 0 {
+            self.budget.spend_on_alias(frame.weight)?;
+            self.anchors.insert(frame.anchor, (value.clone(), frame.weight));
+        }
+        self.value(value, frame.weight, false)
+    }
+
+    fn anchor_scalar(&mut self, anchor: usize, value: impl FnOnce() -> Result<Value, Problem>) -> Result<(), Problem> {
+        if anchor != 0 {
+            let value = value()?;
+            let weight = NODE_WEIGHT + value.as_str().map_or(0, str::len);
+            self.budget.spend_on_alias(weight)?;
+            self.anchors.insert(anchor, (value, weight));
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, new: Key) -> Result<(), Problem> {
+        if let Some(Frame { node: Node::Mapping { key, .. }, .. }) = self.stack.last_mut() {
+            *key = Some(new);
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: Value, weight: usize, alias: bool) -> Result<(), Problem> {
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(value);
+            return Ok(());
+        };
+        frame.weight += weight;
+        match &mut frame.node {
+            Node::Sequence(items) => items.push(value),
+            Node::Mapping { map, key, first_place, written } => match key.take() {
+                Some(Key::Text(name, place)) => {
+                    self.budget.spend(NODE_WEIGHT + name.len())?;
+                    frame.weight += NODE_WEIGHT + name.len();
+                    let before = match written {
+                        Some(written) => written.insert(name.clone(), place),
+                        None => map.get(&name).and_then(|_| {
+                            let index = map.keys().position(|key| *key == name)?;
+                            self.places.get(*first_place + index).copied()
+                        }),
+                    };
+                    if let Some(before) = before {
+                        return Err(Problem::Remark(duplicate(&name, before, place)));
+                    }
+                    if written.is_none() {
+                        self.places.push(place);
+                    }
+                    map.insert(name, value);
+                }
+                Some(Key::Merge) => {
+                    if written.is_none() {
+                        let places = self.places.get(*first_place..).unwrap_or_default();
+                        *written = Some(map.keys().cloned().zip(places.iter().copied()).collect());
+                    }
+                    merge(map, value, alias)?;
+                }
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, place: usize) -> Result<Scalar, Problem> {
+        let Some(tag) = tag else {
+            if style != ScalarStyle::Plain {
+                return Ok(Scalar::Text);
+            }
+            if scalars::is_surprising_bool(text) {
+                let meaning = matches!(scalars::plain(text), Scalar::Bool(true));
+                self.warnings.push(Remark::new(
+                    place,
+                    format!("`{text}` without quotes is read as {meaning}, as kubectl does; quote it if text is meant"),
+                ));
+            }
+            return Ok(scalars::plain(text));
+        };
+        let scalar = scalars::plain(text);
+        let name = core_name(tag);
+        let name = name.as_deref().unwrap_or("str");
+        let fits = match name {
+            "bool" => matches!(scalar, Scalar::Bool(_)),
+            "int" => matches!(scalar, Scalar::Int(_) | Scalar::Unsigned(_)),
+            "float" => matches!(scalar, Scalar::Int(_) | Scalar::Float(_)),
+            "null" => scalar == Scalar::Null,
+            _ => return Ok(Scalar::Text),
+        };
+        if fits { Ok(scalar) } else { Err(format!("`{}` is no !!{name}", shorten(text)).into()) }
+    }
+}
+
+fn core_name(tag: &Tag) -> Option<Cow<'_, str>> {
+    tag.suffix_in_namespace("tag:yaml.org,2002:")
+}
+
+pub(super) fn duplicate(name: &str, first: usize, second: usize) -> Remark {
+    Remark {
+        offset: second,
+        message: format!("the key `{}` is there twice", shorten(name)),
+        other: Some(("first in", first)),
+    }
+}
+
+pub(super) fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(60).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// JSON has text only, so that other bytes are lost.
+fn binary(text: &str) -> Result<String, Problem> {
+    let text: String = text.split_ascii_whitespace().collect();
+    let bytes = base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| "`!!binary` holds no base64")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn key_text(scalar: Scalar, text: Cow<'_, str>) -> Result<String, Problem> {
+    match scalar {
+        Scalar::Text => Ok(text.into_owned()),
+        Scalar::Bool(value) => Ok(value.to_string()),
+        Scalar::Int(value) => Ok(value.to_string()),
+        Scalar::Float(value) => Ok(scalars::float_key(value)),
+        Scalar::Null => Err("null cannot be a key".into()),
+        Scalar::Unsigned(_) => Err("a number as large as this cannot be a key".into()),
+    }
+}
+
+fn to_value(scalar: Scalar, text: String) -> Result<Value, Problem> {
+    Ok(match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Bool(value) => Value::Bool(value),
+        Scalar::Int(value) => value.into(),
+        Scalar::Unsigned(value) => value.into(),
+        Scalar::Float(value) => match scalars::whole(value) {
+            Some(value) => value.into(),
+            None => Number::from_f64(value).map(Value::Number).ok_or("JSON has neither infinity nor NaN")?,
+        },
+        Scalar::Text => Value::String(text),
+    })
+}
+
+/// go-yaml lays what is merged over the keys that stand before it; those behind it win.
+fn merge(map: &mut Map<String, Value>, value: Value, alias: bool) -> Result<(), Problem> {
+    const WRONG: &str = "`<<` wants a mapping or a sequence of mappings";
+    match value {
+        Value::Object(other) => map.extend(other),
+        Value::Array(items) if !alias => {
+            for item in items.into_iter().rev() {
+                let Value::Object(other) = item else { return Err(WRONG.into()) };
+                map.extend(other);
+            }
+        }
+        _ => return Err(WRONG.into()),
+    }
+    Ok(())
+}

@@ -62,15 +62,15 @@ pub fn refusals(release: &Release, object: &Value) -> Vec<ApiRefusal> {
     let mut causes = Causes::default();
     metadata::validate(object.get("metadata"), &mut causes);
     causes.validate(schema, object);
-    if causes.blocking {
+    if !causes.blocking {
+        causes.evaluate(schema, object);
+    } else if schema.has_checks() {
         causes.list.push(ApiRefusal {
             path: "<nil>".to_string(),
             message: NOT_CHECKED.to_string(),
             rule: ApiRule::NotChecked,
             value: String::new(),
         });
-    } else {
-        causes.evaluate(schema, object);
     }
     causes.list
 }
@@ -140,15 +140,15 @@ impl Causes {
     }
 
     fn validate_type(&mut self, schema: &Schema, value: &Value) {
-        let found = json_type(value);
         match &schema.format {
-            Some(format) if !value.is_null() => {
-                if !value.is_string() && !value.is_array() {
-                    self.wrong_type(schema.rule, value, format.name, go_format(value));
+            Some(_) if value.is_string() || value.is_array() => {}
+            Some(format) if !value.is_null() => self.wrong_type(schema.rule, value, format.name, go_format(value)),
+            _ => {
+                let (expected, found) = (schema.shape.name(), json_type(value));
+                if found != expected {
+                    self.wrong_type(schema.rule, value, expected, found);
                 }
             }
-            _ if found != schema.shape.name() => self.wrong_type(schema.rule, value, schema.shape.name(), found),
-            _ => {}
         }
     }
 

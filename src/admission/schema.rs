@@ -53,6 +53,18 @@ pub(super) struct Check {
     pub message: &'static str,
 }
 
+impl Schema {
+    /// Whether it or anything below it has a CEL rule.
+    pub fn has_checks(&self) -> bool {
+        let below = match &self.shape {
+            Shape::Object(fields) => fields.iter().any(|field| field.schema.has_checks()),
+            Shape::List { items, .. } => items.has_checks(),
+            Shape::Text { .. } | Shape::Boolean => false,
+        };
+        below || !self.checks.is_empty()
+    }
+}
+
 /// The schema that an object of this version and kind must follow. None where the kind is not checked here.
 ///
 /// A version that the release does not serve is held against the release nearest to it that does.

@@ -52,3 +52,42 @@ fn release_4_20() {
 fn release_5_2() {
     check("5.2", 1200);
 }
+
+/// Any value of an object may be a megabyte of anything.
+#[test]
+fn a_megabyte_in_any_field_does_no_harm() {
+    let size = 1 << 20;
+    let hostile =
+        ["a", "a-", "a/", "*.", ":", "[", "%41", "\u{301}", "\n", "@", "a.", "QUJD", "-----BEGIN CERTIFICATE-----"];
+    let release = Release::parse("5.2").unwrap();
+    let mut fields = 0;
+    for line in support::vector_lines("api-5.2").take(12) {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let mut pointers = Vec::new();
+        collect_texts(&line["object"]["spec"], "/spec", &mut pointers);
+        fields += pointers.len();
+        for (pointer, hostile) in pointers.iter().zip(hostile.iter().cycle()) {
+            let mut object = line["object"].clone();
+            *object.pointer_mut(pointer).unwrap() = Value::from(hostile.repeat(size / hostile.len()));
+            refusals(release, &object);
+        }
+    }
+    assert!(fields > 30, "{fields} fields");
+}
+
+fn collect_texts(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
+    match value {
+        Value::String(_) => pointers.push(pointer.to_string()),
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate().take(2) {
+                collect_texts(item, &format!("{pointer}/{at}"), pointers);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                collect_texts(member, &format!("{pointer}/{name}"), pointers);
+            }
+        }
+        _ => {}
+    }
+}

@@ -24,10 +24,11 @@ fn validate_name(metadata: &Map<String, Value>, causes: &mut Causes) {
     let text = |name| present(metadata, name).and_then(Value::as_str).unwrap_or_default();
     let (name, prefix) = (text("name"), text("generateName"));
     if !prefix.is_empty() {
-        // The server validates a prefix as if its last dash were followed by a letter.
-        let completed = match prefix.strip_suffix('-').and_then(|rest| rest.char_indices().next_back()) {
-            Some((at, _)) => format!("{}a", prefix.get(..at).unwrap_or_default()),
-            None => prefix.to_string(),
+        // The server validates a prefix as if a letter stood for its last dash and the byte before it. The name that it makes of a
+        // refused prefix it refuses as well; that one is not known here.
+        let completed = match prefix.as_bytes() {
+            [rest @ .., _, b'-'] => format!("{}a", String::from_utf8_lossy(rest)),
+            _ => prefix.to_string(),
         };
         causes.at_member("generateName", |causes| invalid(prefix, &subdomain_problems(&completed), causes));
     }
@@ -142,4 +143,34 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn metadata_is_refused_as_kubernetes_refuses_it() {
+        let long = "a".repeat(64);
+        for (metadata, expected) in [
+            (json!({"name": "a-b.c"}), 0),
+            (json!({"generateName": "a-"}), 0),
+            (json!({"name": null}), 1),
+            (json!({}), 1),
+            (json!({"name": "A_b"}), 1),
+            (json!({"name": "A".repeat(254)}), 2),
+            (json!({"generateName": ".-"}), 0),
+            (json!({"generateName": "-a"}), 1),
+            (json!({"generateName": "é-"}), 1),
+            (json!({"name": "x", "labels": {"a.b/c_d": "", "e": "F.g"}, "annotations": {"A.b/c": " anything "}}), 0),
+            (json!({"name": "x", "labels": {"": "-"}}), 3),
+            (json!({"name": "x", "labels": {"/a": long, "A/b": "", "a/b/c": "", long.clone(): ""}}), 5),
+            (json!({"name": "x", "annotations": {"-": "x".repeat(300_000)}}), 2),
+        ] {
+            let mut causes = Causes::default();
+            validate(Some(&metadata), &mut causes);
+            assert_eq!(causes.list.len(), expected, "{:#?}", causes.list);
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub struct ApiRefusal {
     pub message: String,
     /// What kind of refusal it is.
     pub rule: ApiRule,
-    /// The refused value: a text as it is, anything else as JSON; empty where there is none.
+    /// The refused value: a text as it is, a number or list as JSON; empty for an object and where there is none.
     pub value: String,
 }
 
@@ -48,6 +48,9 @@ pub enum ApiRule {
 
 const NOT_CHECKED: &str = "Invalid value: null: some validation rules were not checked because the object was invalid; \
                            correct the existing errors to complete validation";
+
+/// So that a list of a million numbers does not become a million messages. The server has no such limit.
+const MOST_CAUSES: usize = 10_000;
 
 /// Every cause for which the API server of `release` would refuse to create `object`, in the order of the schema. Empty: it is
 /// accepted, or of a kind that is not checked here.
@@ -90,8 +93,11 @@ struct Causes {
 
 impl Causes {
     fn push(&mut self, rule: ApiRule, value: &Value, message: String) {
+        if self.list.len() >= MOST_CAUSES {
+            return;
+        }
         let value = match value {
-            Value::Null => String::new(),
+            Value::Null | Value::Object(_) => String::new(),
             Value::String(text) => text.clone(),
             other => bad_value(other),
         };
@@ -319,5 +325,137 @@ fn go_format(value: &Value) -> &'static str {
         "integer" => "int64",
         "number" => "float64",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Path, rule and value of each cause.
+    fn causes(release: &str, object: &Value) -> Vec<(String, ApiRule, String)> {
+        let release = Release::parse(release).unwrap();
+        refusals(release, object).into_iter().map(|cause| (cause.path, cause.rule, cause.value)).collect()
+    }
+
+    fn policy(version: &str, scopes: &Value, root: &Value) -> Value {
+        json!({
+            "apiVersion": format!("config.openshift.io/{version}"),
+            "kind": "ClusterImagePolicy",
+            "metadata": {"name": "x"},
+            "spec": {"scopes": scopes, "policy": {"rootOfTrust": root}},
+        })
+    }
+
+    fn image(sources: &Value) -> Value {
+        json!({
+            "apiVersion": "config.openshift.io/v1",
+            "kind": "Image",
+            "metadata": {"name": "cluster"},
+            "spec": {"registrySources": sources},
+        })
+    }
+
+    #[test]
+    fn causes_belong_to_rules() {
+        use ApiRule::{AllowedAndBlocked, Field, NotChecked, RegistryEntry, RootOfTrust, Scope, TooMany};
+        let union = "spec.policy.rootOfTrust";
+        let table: [(Value, &[(&str, ApiRule, &str)]); 9] = [
+            (
+                policy("v1", &json!(["quay"]), &json!({"policyType": "PublicKey"})),
+                &[(union, RootOfTrust, r"{}"), ("spec.scopes[0]", Scope, "quay"), ("spec.scopes[0]", Scope, "quay")],
+            ),
+            (
+                policy("v1", &json!(["a.b", "a.b"]), &json!({"policyType": "Nope"})),
+                &[
+                    ("spec.scopes[1]", TooMany, "a.b"),
+                    ("spec.policy.rootOfTrust.policyType", RootOfTrust, "Nope"),
+                    ("<nil>", NotChecked, ""),
+                ],
+            ),
+            (
+                policy("v1", &json!([null]), &json!({})),
+                &[
+                    ("spec.scopes[0]", Scope, ""),
+                    ("spec.policy.rootOfTrust.policyType", Field, ""),
+                    ("<nil>", NotChecked, ""),
+                ],
+            ),
+            (
+                policy("v1", &json!(vec!["a.b"; 257]), &json!({"policyType": "PKI"})),
+                &[("spec.scopes", TooMany, "257"), ("spec.scopes[1]", TooMany, "a.b"), ("<nil>", NotChecked, "")],
+            ),
+            (
+                image(&json!({"blockedRegistries": [], "allowedRegistries": ["a:b", ""]})),
+                &[
+                    ("spec.registrySources.allowedRegistries[1]", RegistryEntry, ""),
+                    ("spec.registrySources", AllowedAndBlocked, ""),
+                    ("spec.registrySources.allowedRegistries[0]", RegistryEntry, "a:b"),
+                    ("spec.registrySources.allowedRegistries[1]", RegistryEntry, ""),
+                ],
+            ),
+            (
+                image(&json!({"containerRuntimeSearchRegistries": []})),
+                &[("spec.registrySources.containerRuntimeSearchRegistries", Field, "[]")],
+            ),
+            (image(&json!({"containerRuntimeSearchRegistries": "quay.io"})), &[]),
+            (image(&json!([])), &[("spec.registrySources", Field, "[]"), ("<nil>", NotChecked, "")]),
+            (
+                json!({"apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {"name": "A"}}),
+                &[("metadata.name", Field, "A"), ("spec", Field, ""), ("<nil>", NotChecked, "")],
+            ),
+        ];
+        for (object, expected) in table {
+            let expected: Vec<_> =
+                expected.iter().map(|(path, rule, value)| ((*path).to_string(), *rule, (*value).to_string())).collect();
+            assert_eq!(causes("5.0", &object), expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn releases_differ() {
+        let both = image(&json!({"blockedRegistries": ["a"], "allowedRegistries": ["b:tag"]}));
+        let unknown = |version| policy(version, &json!(["a.b"]), &json!({"policyType": "Nope"}));
+        let pki = |version| policy(version, &json!(["a.b"]), &json!({"policyType": "PKI"}));
+        let short =
+            policy("v1alpha1", &json!(["a.b"]), &json!({"policyType": "PublicKey", "publicKey": {"keyData": "Zm9v"}}));
+        for (release, object, expected) in [
+            ("4.17", &both, 0),
+            ("4.18", &both, 1),
+            ("4.22", &both, 1),
+            ("4.23", &both, 2),
+            ("5.1", &both, 2),
+            ("4.16", &unknown("v1alpha1"), 2),
+            ("4.18", &unknown("v1alpha1"), 2),
+            ("4.19", &unknown("v1alpha1"), 0),
+            ("4.20", &unknown("v1"), 0),
+            ("4.21", &unknown("v1"), 2),
+            ("4.18", &pki("v1alpha1"), 2),
+            ("4.20", &pki("v1"), 0),
+            ("4.21", &pki("v1"), 1),
+            ("4.16", &unknown("v1"), 0),
+            ("5.2", &short, 0),
+            ("5.2", &unknown("v2"), 0),
+        ] {
+            assert_eq!(causes(release, object).len(), expected, "{release}: {object}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_of_a_known_kind_is_left_alone() {
+        for object in
+            [json!(null), json!([]), json!("x"), json!({}), json!({"apiVersion": "v1", "kind": "Pod", "spec": 5})]
+        {
+            assert_eq!(causes("5.2", &object), [], "{object}");
+        }
+    }
+
+    #[test]
+    fn causes_without_end_are_cut() {
+        let many = policy("v1", &json!(vec![1; 50_000]), &json!({"policyType": "Nope"}));
+        let found = causes("5.2", &many);
+        assert_eq!(found.len(), MOST_CAUSES + 1);
+        assert_eq!(found.last().unwrap().1, ApiRule::NotChecked);
     }
 }

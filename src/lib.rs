@@ -13,8 +13,8 @@
 //! [`snapshot::Snapshot`]; `commands` load, make one pure call and hand a report to `output`.
 
 pub mod admission;
+pub mod cluster;
 pub mod error;
 pub mod files;
 pub mod model;
-pub mod resolve;
 pub mod snapshot;

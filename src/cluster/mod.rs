@@ -1,0 +1,86 @@
+//! The only code that talks to an API server: [`connect`] settles which one and who one is to it, [`read()`] turns its objects
+//! into a [`crate::snapshot::Snapshot`]. No discovery: the kinds are those of [`crate::snapshot::KINDS`].
+
+mod connection;
+mod exec;
+mod kubeconfig;
+mod proxy;
+mod read;
+mod session;
+
+use std::future::Future;
+
+pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in};
+pub use read::{block_on_read, read};
+
+use crate::error::{Error, Result};
+
+/// Runs `work` on a runtime of its own until it ends or somebody presses Ctrl-C.
+///
+/// # Errors
+/// That of `work`, or [`Error::Interrupted`].
+pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Error::Cluster {
+            server: "this machine".into(),
+            message: format!("cannot wait for the network: {error}"),
+            hint: "raise `ulimit -n`, or read files with -f".into(),
+        })?;
+    let result = runtime.block_on(or_interrupted(work));
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// `work`, or [`Error::Interrupted`] on Ctrl-C, whichever comes first.
+///
+/// # Errors
+/// As said.
+pub async fn or_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        result = work => result,
+        // Where the signal cannot be listened for, it ends the process as it always did.
+        Ok(()) = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+    }
+}
+
+/// Foreign text for a message: one line, nothing that a terminal obeys, not too long.
+fn plain(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    let mut letters = 0;
+    for letter in text.chars() {
+        let unseen = letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let letter = if unseen { ' ' } else { letter };
+        if letter == ' ' && (line.is_empty() || line.ends_with(' ')) {
+            continue;
+        }
+        if letters == most {
+            line.push('…');
+            break;
+        }
+        line.push(letter);
+        letters += 1;
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn foreign_text_is_one_harmless_line() {
+        for (text, expected) in [
+            ("a\n\tb\u{1b}[31mc", "a b [31mc"),
+            ("  a  ", "a"),
+            ("\u{202e}abc\u{9b}x", "abc x"),
+            ("äöüß", "äöü…"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(text, if text.starts_with('ä') { 3 } else { 100 }), expected);
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -18,7 +18,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// For a plugin that may ask a person to open a browser.
 const TIME_LIMIT_INTERACTIVE: Duration = Duration::from_secs(300);
 /// What a plugin may print.
-const MAX_OUTPUT: u64 = 1 << 20;
+const MAX_OUTPUT: usize = 1 << 20;
 const GROUP: &str = "client.authentication.k8s.io/";
 /// The key under which a kubeconfig keeps a cluster's own settings for plugins.
 const EXTENSION: &str = "client.authentication.k8s.io/exec";
@@ -160,19 +160,20 @@ struct Finished {
 /// Waits for the end, reading along; on the time limit kills it and gives back what it had said on stderr.
 fn wait(mut child: Child, limit: Duration) -> Result<Finished, Vec<u8>> {
     let deadline = Instant::now() + limit;
-    // The readers are not joined: a grandchild may hold the pipe open after the plugin has been killed.
-    let stdout = read_along(child.stdout.take());
-    let stderr = read_along(child.stderr.take());
+    let stdout = Stream::of(child.stdout.take());
+    let stderr = Stream::of(child.stderr.take());
     let mut pause = Duration::from_millis(1);
     loop {
         match child.try_wait() {
             Ok(Some(status)) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let success = if status.success() { Ok(()) } else { Err(status.to_string()) };
-                let Ok(stdout) = stdout.recv_timeout(left) else { return Err(Vec::new()) };
-                // A daemon that the plugin leaves behind may keep its stderr for ever.
-                let stderr = stderr.recv_timeout(left.min(Duration::from_millis(200))).unwrap_or_default();
-                return Ok(Finished { success, stdout, stderr });
+                // A process that the plugin leaves behind may keep the pipes open.
+                if !stdout.ends_within(left) {
+                    return Err(stderr.so_far());
+                }
+                stderr.ends_within(left.min(Duration::from_millis(100)));
+                return Ok(Finished { success, stdout: stdout.so_far(), stderr: stderr.so_far() });
             }
             Ok(None) if Instant::now() < deadline => {
                 std::thread::sleep(pause);
@@ -181,23 +182,42 @@ fn wait(mut child: Child, limit: Duration) -> Result<Finished, Vec<u8>> {
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(stderr.recv_timeout(Duration::from_millis(100)).unwrap_or_default());
+                return Err(stderr.so_far());
             }
         }
     }
 }
 
-fn read_along(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = (&mut pipe).take(MAX_OUTPUT).read_to_end(&mut bytes);
-            let _ = sender.send(bytes);
-            let _ = io::copy(&mut pipe, &mut io::sink());
-        } else {
-            let _ = sender.send(bytes);
-        }
-    });
-    receiver
+/// A pipe that is read to its end by a thread of its own, which nobody waits for: the end may never come.
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    end: mpsc::Receiver<()>,
+}
+
+impl Stream {
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (sender, end) = mpsc::channel();
+        let shared = bytes.clone();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            let mut pipe = pipe;
+            while let Some(read) = pipe.as_mut().and_then(|pipe| pipe.read(&mut chunk).ok()).filter(|read| *read > 0) {
+                let Ok(mut bytes) = shared.lock() else { break };
+                if bytes.len() < MAX_OUTPUT {
+                    bytes.extend(chunk.iter().take(read));
+                }
+            }
+            let _ = sender.send(());
+        });
+        Self { bytes, end }
+    }
+
+    fn ends_within(&self, limit: Duration) -> bool {
+        self.end.recv_timeout(limit).is_ok()
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.bytes.lock().map(|bytes| bytes.clone()).unwrap_or_default()
+    }
 }

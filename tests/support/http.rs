@@ -116,7 +116,7 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, handler: &(dyn Fn(&Request) -> Response), log: &Mutex<Vec<Request>>) -> Option<()> {
+fn serve(stream: TcpStream, handler: &dyn Fn(&Request) -> Response, log: &Mutex<Vec<Request>>) -> Option<()> {
     let mut writer = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
     loop {

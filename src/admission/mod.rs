@@ -364,7 +364,7 @@ mod tests {
         let table: [(Value, &[(&str, ApiRule, &str)]); 9] = [
             (
                 policy("v1", &json!(["quay"]), &json!({"policyType": "PublicKey"})),
-                &[(union, RootOfTrust, r"{}"), ("spec.scopes[0]", Scope, "quay"), ("spec.scopes[0]", Scope, "quay")],
+                &[("spec.scopes[0]", Scope, "quay"), ("spec.scopes[0]", Scope, "quay"), (union, RootOfTrust, "")],
             ),
             (
                 policy("v1", &json!(["a.b", "a.b"]), &json!({"policyType": "Nope"})),

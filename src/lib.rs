@@ -17,4 +17,5 @@ pub mod cluster;
 pub mod error;
 pub mod files;
 pub mod model;
+pub mod resolve;
 pub mod snapshot;

@@ -1,8 +1,11 @@
 //! The nouns: scopes, references, policies, registries, node files. No I/O, no async, no kube, no clap.
 
 pub mod go_text;
+mod json;
 pub mod node_files;
 pub mod policy;
+mod policy_check;
+mod policy_read;
 pub mod provenance;
 pub mod reference;
 pub mod registries_conf;

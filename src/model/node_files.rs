@@ -1,12 +1,14 @@
 //! Everything a node reads when it pulls, as one value. All three truths (desired, rendered, node) have this shape, so one
 //! lookup and one comparison serve them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use super::policy::{Policy, Requirements};
-use super::provenance::Refusal;
-use super::registries_conf::RegistriesConf;
-use super::registries_d::RegistriesD;
+use super::go_text::quote;
+use super::policy::{Policy, PolicyRequirement, Requirements, Sourced, Transport};
+use super::provenance::{Cause, ObjectRef, Provenance, Refusal, RefusalReason, RefusedBy};
+use super::registries_conf::{LoadedRegistries, RegistriesConf};
+use super::registries_d::{RegistriesD, SignatureStorages};
 
 /// `/etc/containers/policy.json`
 pub const POLICY_JSON: &str = "/etc/containers/policy.json";
@@ -36,8 +38,8 @@ pub struct NodeFiles {
     pub registries_conf_d: BTreeMap<Box<str>, RegistriesConf>,
     /// `registries.d/*.yaml` by file name; [`SIGSTORE_REGISTRIES`] among them.
     pub registries_d: BTreeMap<Box<str>, RegistriesD>,
-    /// What could not be read at all when this was made from bytes. Such a file is then absent above.
-    pub unreadable: Vec<Refusal>,
+    /// By path: what could not be read at all when this was made from bytes. Such a file is then absent above.
+    pub unreadable: BTreeMap<Box<str>, Refusal>,
 }
 
 /// A policy.json and how it is written.
@@ -74,4 +76,194 @@ pub enum NamespaceFile {
     },
     /// A file that was read back.
     Whole(PolicyFile),
+}
+
+impl NodeFiles {
+    /// From the files of a node: path, content, and the MachineConfig that wrote it where that is known. Other paths than those
+    /// that a node reads here are passed over; what cannot be read goes to [`NodeFiles::unreadable`].
+    pub fn read<P: AsRef<str>, B: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, B, Option<Arc<str>>)>) -> Self {
+        let mut all = Self::default();
+        for (path, content, machine_config) in files {
+            let path = path.as_ref();
+            let from = Provenance::File { machine_config, path: path.into() };
+            if let Err((reason, text)) = all.read_one(path, content.as_ref(), &from) {
+                let causes = causes([&from], "");
+                all.unreadable.insert(path.into(), Refusal { by: RefusedBy::Node, reason, text, causes });
+            }
+        }
+        all
+    }
+
+    fn read_one(&mut self, path: &str, content: &[u8], from: &Provenance) -> Result<(), (RefusalReason, String)> {
+        let policy = || {
+            let policy =
+                Policy::read(content, from).map_err(|e| (RefusalReason::PolicyUnreadable, invalid_policy(path, &e)))?;
+            Ok(PolicyFile { policy, form: form_of(content) })
+        };
+        let registries = |is_drop_in, what| {
+            RegistriesConf::read(content, is_drop_in, from)
+                .map_err(|e| (RefusalReason::RegistriesUnreadable, format!("loading {what} {}: {e}", quote(path))))
+        };
+        if path == POLICY_JSON {
+            self.policy = Some(policy()?);
+        } else if path == REGISTRIES_CONF {
+            self.registries_conf = Some(registries(false, "registries configuration")?);
+        } else if let Some(namespace) = in_folder(path, NAMESPACE_POLICIES).and_then(|name| name.strip_suffix(".json"))
+        {
+            self.namespaces.insert(namespace.into(), NamespaceFile::Whole(policy()?));
+        } else if let Some(name) = in_folder(path, REGISTRIES_CONF_D).filter(|name| name.ends_with(".conf")) {
+            self.registries_conf_d.insert(name.into(), registries(true, "drop-in registries configuration")?);
+        } else if let Some(name) = in_folder(path, REGISTRIES_D).filter(|name| name.ends_with(".yaml")) {
+            let unreadable = |e| (RefusalReason::RegistriesDUnreadable, format!("parsing {path}: {e}"));
+            self.registries_d.insert(name.into(), RegistriesD::read(content, from).map_err(unreadable)?);
+        }
+        Ok(())
+    }
+
+    /// What a node says on reading all of this: one refusal for each thing that it would refuse, each with everybody who asked for
+    /// it. Of one file the node itself says the first and stops.
+    pub fn check(&self) -> Vec<Refusal> {
+        let mut refusals: Vec<Refusal> = self.unreadable.values().cloned().collect();
+        if let Some(file) = &self.policy {
+            refusals.extend(policy_refusals(POLICY_JSON, &file.policy));
+        }
+        for (namespace, file) in &self.namespaces {
+            let path = namespace_policy_path(namespace);
+            match file {
+                NamespaceFile::Whole(file) => refusals.extend(policy_refusals(&path, &file.policy)),
+                NamespaceFile::Additions { scopes, .. } => refusals.extend(addition_refusals(&path, scopes)),
+            }
+        }
+        refusals.extend(self.load_registries().err());
+        refusals.extend(self.merge_registries_d().err());
+        refusals
+    }
+
+    /// registries.conf with its drop-ins.
+    ///
+    /// # Errors
+    /// What the node says on loading them.
+    pub fn load_registries(&self) -> Result<LoadedRegistries, Refusal> {
+        let drop_ins: Vec<_> = self
+            .registries_conf_d
+            .iter()
+            .filter(|(name, _)| name.ends_with(".conf"))
+            .map(|(name, file)| (format!("{REGISTRIES_CONF_D}/{name}"), file.clone()))
+            .collect();
+        let drop_ins = drop_ins.iter().map(|(path, file)| (&**path, file.clone()));
+        LoadedRegistries::load(self.registries_conf.clone(), drop_ins).map_err(|text| Refusal {
+            by: RefusedBy::Node,
+            reason: RefusalReason::RegistriesUnreadable,
+            text,
+            causes: Vec::new(),
+        })
+    }
+
+    /// registries.d as one.
+    ///
+    /// # Errors
+    /// What the node says where two files have the same key.
+    pub fn merge_registries_d(&self) -> Result<SignatureStorages<'_>, Refusal> {
+        let files = self.registries_d.iter().filter(|(name, _)| name.ends_with(".yaml"));
+        SignatureStorages::merge(files.map(|(name, file)| (&**name, file))).map_err(|text| Refusal {
+            by: RefusedBy::Node,
+            reason: RefusalReason::RegistriesDUnreadable,
+            text,
+            causes: Vec::new(),
+        })
+    }
+}
+
+/// `/etc/crio/policies/NAMESPACE.json`
+pub fn namespace_policy_path(namespace: &str) -> String {
+    format!("{NAMESPACE_POLICIES}/{namespace}.json")
+}
+
+/// What a node says of one policy file, one refusal for each text.
+pub(crate) fn policy_refusals(path: &str, policy: &Policy) -> Vec<Refusal> {
+    let faults = policy.faults();
+    grouped(
+        path,
+        faults.iter().map(|fault| {
+            let scope = fault.place.as_ref().map_or("", |(_, scope)| scope);
+            (&*fault.text, scope, fault.requirements)
+        }),
+    )
+}
+
+/// The same of what a namespace adds.
+pub(crate) fn addition_refusals(path: &str, scopes: &BTreeMap<Box<str>, Requirements>) -> Vec<Refusal> {
+    // As the controller writes it: every scope for docker, those with fewer than three slashes for atomic too.
+    let anything = Sourced { requirement: Arc::new(PolicyRequirement::InsecureAcceptAnything), from: Vec::new() };
+    let mut policy = Policy { default: [anything].into(), ..Policy::default() };
+    for (scope, requirements) in scopes {
+        let mut add = |transport| policy.transports.entry(transport).or_default().insert(scope, requirements.clone());
+        add(Transport::Docker);
+        if scope.bytes().filter(|&b| b == b'/').count() < 3 {
+            add(Transport::Atomic);
+        }
+    }
+    policy_refusals(path, &policy)
+}
+
+fn grouped<'f>(path: &str, faults: impl Iterator<Item = (&'f str, &'f str, &'f [Sourced])>) -> Vec<Refusal> {
+    let mut refusals: Vec<Refusal> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for (text, scope, requirements) in faults {
+        let index = *known.entry(text).or_insert(refusals.len());
+        if index == refusals.len() {
+            refusals.push(Refusal {
+                by: RefusedBy::Node,
+                reason: RefusalReason::PolicyUnreadable,
+                text: invalid_policy(path, text),
+                causes: Vec::new(),
+            });
+        }
+        if let Some(refusal) = refusals.get_mut(index) {
+            refusal.causes.extend(causes(requirements.iter().flat_map(|sourced| &sourced.from), scope));
+        }
+    }
+    for refusal in &mut refusals {
+        refusal.causes.sort();
+        refusal.causes.dedup();
+    }
+    refusals
+}
+
+fn invalid_policy(path: &str, text: &str) -> String {
+    format!("invalid policy in {}: {text}", quote(path))
+}
+
+/// A default is nobody's, and of a file without a MachineConfig the text says all there is.
+fn causes<'f>(from: impl IntoIterator<Item = &'f Provenance>, value: &str) -> Vec<Cause> {
+    let cause = |object, path| Cause { object, path, value: value.to_string() };
+    let of = |from: &Provenance| match from {
+        Provenance::Field { object, path } => Some(cause(object.clone(), path.to_string())),
+        Provenance::File { machine_config: Some(name), path } => {
+            let object = ObjectRef {
+                api_version: "machineconfiguration.openshift.io/v1".into(),
+                kind: "MachineConfig".into(),
+                namespace: None,
+                name: (**name).into(),
+            };
+            Some(cause(Arc::new(object), path.to_string()))
+        }
+        Provenance::File { machine_config: None, .. } | Provenance::Default(_) => None,
+    };
+    from.into_iter().filter_map(of).collect()
+}
+
+fn in_folder<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
+    path.strip_prefix(folder)?.strip_prefix('/').filter(|name| !name.contains('/'))
+}
+
+/// How a file was written, from its second line.
+fn form_of(content: &[u8]) -> PolicyForm {
+    match content.strip_prefix(b"{\n") {
+        Some(rest) => {
+            let spaces = rest.iter().take_while(|&&b| b == b' ').count();
+            PolicyForm::Indented(u8::try_from(spaces).unwrap_or(2))
+        }
+        None => PolicyForm::Compact,
+    }
 }

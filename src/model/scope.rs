@@ -6,10 +6,10 @@ use super::reference::check_digest;
 /// Whether the controller takes `inner` to be equal to or inside of `outer` (domain.md 2.10). A node decides otherwise: a tag or
 /// digest is not inside of its repository here.
 pub fn is_nested(inner: &str, outer: &str) -> bool {
-    if let Some(rest) = inner.strip_prefix(outer) {
-        if rest.is_empty() || rest.starts_with('/') {
-            return true;
-        }
+    if let Some(rest) = inner.strip_prefix(outer)
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
+        return true;
     }
     let Some(suffix) = outer.strip_prefix('*').filter(|suffix| suffix.starts_with('.')) else { return false };
     match inner.split_once(':') {

@@ -34,6 +34,11 @@ impl Scopes {
         }
     }
 
+    /// By the text of a scope that is no wildcard.
+    pub fn get_plain(&self, scope: &str) -> Option<&Requirements> {
+        self.plain.get(scope)
+    }
+
     /// What holds for `*.` + `suffix`.
     pub fn get_wildcard(&self, suffix: &str) -> Option<&Requirements> {
         if self.wildcards.is_empty() { None } else { self.wildcards.get(suffix) }

@@ -98,3 +98,10 @@ fn is_newer_than_all(binary: &Path, source: &Path) -> bool {
 fn modified(path: &Path) -> std::io::Result<SystemTime> {
     fs::metadata(path)?.modified()
 }
+
+/// Whether a refusal is in the words of Go's JSON package, which nobody else needs to repeat.
+pub fn is_gos_own(text: &str) -> bool {
+    ["json: ", "invalid character ", "unexpected end of JSON input", "exceeded max depth"]
+        .iter()
+        .any(|start| text.starts_with(start))
+}

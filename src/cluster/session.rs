@@ -273,7 +273,7 @@ impl Session {
                 "its name is not known (no such host)".to_string(),
                 "does it need a VPN or a proxy (HTTPS_PROXY)? `oc config view --minify` shows the address".to_string(),
             ),
-            _ if all.contains("NotValidForName") => (
+            _ if all.contains("not valid for name") || all.contains("NotValidForName") => (
                 format!("its certificate is for another name: {}", plain(last, 300)),
                 "--tls-server-name NAME says which name to expect".to_string(),
             ),

@@ -14,6 +14,7 @@
 
 pub mod admission;
 pub mod cluster;
+pub mod compile;
 pub mod error;
 pub mod files;
 pub mod model;

@@ -1,15 +1,19 @@
 //! The nouns: scopes, references, policies, registries, node files. No I/O, no async, no kube, no clap.
 
+pub mod encoding;
 pub mod go_text;
 mod json;
 pub mod node_files;
 pub mod policy;
 mod policy_check;
 mod policy_read;
+pub mod policy_write;
 pub mod provenance;
 pub mod reference;
 pub mod registries_conf;
 pub mod registries_d;
+pub mod registries_write;
 pub mod release;
 pub mod scope;
+pub mod scope_index;
 pub mod scopes;

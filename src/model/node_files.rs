@@ -25,6 +25,11 @@ pub const SIGSTORE_REGISTRIES: &str = "/etc/containers/registries.d/sigstore-reg
 /// One policy a namespace, `NAMESPACE.json`; where one exists it replaces policy.json for pods of that namespace.
 pub const NAMESPACE_POLICIES: &str = "/etc/crio/policies";
 
+/// The last part of a path.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// The files of one node, or of every node of a pool, or those that the controller generates (then without what it leaves alone).
 #[derive(Clone, Debug, Default)]
 pub struct NodeFiles {

@@ -1,0 +1,104 @@
+//! What the controller writes, as files in its order.
+
+use std::io::{self, Write};
+
+use crate::model::node_files::PolicyForm;
+use crate::model::node_files::{
+    NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_CONF_D, REGISTRIES_D,
+};
+use crate::model::policy::Policy;
+use crate::model::policy_write::{Additions, Style, write_policy};
+use crate::model::registries_conf::RegistriesConf;
+use crate::model::registries_d::RegistriesD;
+use crate::model::registries_write;
+use crate::model::release::Release;
+
+/// The content of `99-<pool>-generated-registries`, the same for every pool.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// The release whose controller writes it.
+    pub release: &'static Release,
+    /// Files that are not written are absent.
+    pub files: NodeFiles,
+}
+
+/// One file that the controller writes. Its bytes come about when they are asked for: a policy.json may have 100 MB.
+pub struct GeneratedFile<'a> {
+    /// On the node.
+    pub path: String,
+    content: Content<'a>,
+    release: &'static Release,
+}
+
+enum Content<'a> {
+    Registries(&'a RegistriesConf),
+    Policy(&'a Policy, Option<&'a Additions>, PolicyForm),
+    Attachments(&'a RegistriesD),
+}
+
+impl Generated {
+    /// In the order of the Ignition (domain.md 2.9). Namespaces come sorted, as from 4.20 on; before that theirs is random.
+    pub fn files(&self) -> Vec<GeneratedFile<'_>> {
+        let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, .. } = &self.files;
+        let mut files = Vec::new();
+        let mut add = |path, content| files.push(GeneratedFile { path, content, release: self.release });
+        if let Some(conf) = registries_conf {
+            add(REGISTRIES_CONF.to_string(), Content::Registries(conf));
+        }
+        if let Some(file) = policy {
+            add(POLICY_JSON.to_string(), Content::Policy(&file.policy, None, file.form));
+        }
+        for (name, file) in registries_d {
+            add(format!("{REGISTRIES_D}/{name}"), Content::Attachments(file));
+        }
+        for (namespace, file) in namespaces {
+            let content = match (file, policy) {
+                (NamespaceFile::Additions { scopes, form }, Some(policy)) => {
+                    Content::Policy(&policy.policy, Some(scopes), *form)
+                }
+                (NamespaceFile::Whole(file), _) => Content::Policy(&file.policy, None, file.form),
+                (NamespaceFile::Additions { .. }, None) => continue,
+            };
+            add(format!("{NAMESPACE_POLICIES}/{namespace}.json"), content);
+        }
+        for (name, conf) in registries_conf_d {
+            add(format!("{REGISTRIES_CONF_D}/{name}"), Content::Registries(conf));
+        }
+        files
+    }
+
+    /// Every file with its bytes, one at a time.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn write_files(&self, sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        self.files().iter().try_for_each(|file| sink(&file.path, &file.bytes()))
+    }
+}
+
+impl GeneratedFile<'_> {
+    /// Writes the bytes in pieces of some 64 KiB.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self.content {
+            Content::Registries(conf) => {
+                out.write_all(registries_write::registries_conf(conf, self.release.layer_store_auth_helper).as_bytes())
+            }
+            Content::Policy(policy, additions, form) => {
+                let style = Style { form, pki_writes_empty_keys: self.release.pki_writes_empty_keys };
+                write_policy(out, policy, additions, style)
+            }
+            Content::Attachments(file) => out.write_all(registries_write::registries_d(file).as_bytes()),
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // Writing to memory does not fail.
+        let _ = self.write_to(&mut bytes);
+        bytes
+    }
+}

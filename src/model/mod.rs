@@ -1,13 +1,16 @@
 //! The nouns: scopes, references, policies, registries, node files. No I/O, no async, no kube, no clap.
 
 pub mod encoding;
+pub mod curves;
 pub mod go_text;
 mod json;
+pub mod keys;
 pub mod node_files;
 pub mod policy;
 mod policy_check;
 mod policy_read;
 pub mod policy_write;
+pub mod private_keys;
 pub mod provenance;
 pub mod reference;
 pub mod registries_conf;

@@ -14,8 +14,8 @@ use memchr::memmem;
 use ring::digest;
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
-use x509_cert::der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
-use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag};
+use x509_cert::der::asn1::{Any, AnyRef, BitStringRef, ObjectIdentifier, UintRef};
+use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName};
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
@@ -267,7 +267,7 @@ pub struct CertificateInfo {
     pub hosts: Vec<String>,
     /// URIs among them: what Fulcio names workflows by, and the API cannot ask for.
     pub uris: Vec<String>,
-    /// Its key; a certificate can be fine with one that is not.
+    /// Its key. A certificate can be fine although its key is of an algorithm that nodes do not know or do not verify with.
     pub key: Result<PublicKeyInfo, KeyProblem>,
     /// Of the whole certificate in DER.
     pub fingerprint: Fingerprint,
@@ -414,10 +414,29 @@ fn key_info(algorithm: KeyAlgorithm, fingerprint: Fingerprint) -> PublicKeyInfo 
     PublicKeyInfo { algorithm, fingerprint, weakness, more_blocks: false }
 }
 
+/// As `x509.ParseCertificate`, as far as certificates in the wild go.
 fn certificate(der: &[u8]) -> Result<CertificateInfo, KeyProblem> {
     let parsed = Certificate::from_der(der)
         .map_err(|_| KeyProblem::Unparsable("it is cut off, damaged, or never was a certificate"))?;
     let content = parsed.tbs_certificate();
+    if content.signature() != parsed.signature_algorithm() {
+        return Err(KeyProblem::Unparsable("it names two different signature algorithms"));
+    }
+    if content.serial_number().as_bytes().first().is_some_and(|first| *first >= 0x80) {
+        return Err(KeyProblem::Unparsable("its serial number is negative"));
+    }
+    let names = [content.subject(), content.issuer()];
+    if !names.iter().flat_map(|name| name.iter()).all(|part| is_text(&part.value)) {
+        return Err(KeyProblem::Unparsable("its subject or issuer is not text"));
+    }
+    let key = content.subject_public_key_info().to_der().map_err(|_| not_a_public_key(der)).and_then(|key| spki(&key));
+    match &key {
+        Ok(_) | Err(KeyProblem::UnknownAlgorithm(_) | KeyProblem::CannotVerify(_)) => {}
+        Err(KeyProblem::UnknownCurve(_)) => {
+            return Err(KeyProblem::Unparsable("its key is on an elliptic curve that nodes do not know"));
+        }
+        Err(_) => return Err(KeyProblem::Unparsable("the key in it is damaged")),
+    }
     let mut info = CertificateInfo {
         subject: content.subject().to_string(),
         issuer: content.issuer().to_string(),
@@ -427,7 +446,7 @@ fn certificate(der: &[u8]) -> Result<CertificateInfo, KeyProblem> {
         emails: Vec::new(),
         hosts: Vec::new(),
         uris: Vec::new(),
-        key: content.subject_public_key_info().to_der().map_err(|_| not_a_public_key(der)).and_then(|key| spki(&key)),
+        key,
         fingerprint: Fingerprint::of(der),
         subject_der: content.subject().to_der().unwrap_or_default(),
         issuer_der: content.issuer().to_der().unwrap_or_default(),
@@ -451,6 +470,17 @@ fn certificate(der: &[u8]) -> Result<CertificateInfo, KeyProblem> {
         }
     }
     Ok(info)
+}
+
+/// The string types that Go reads in names.
+fn is_text(value: &Any) -> bool {
+    match value.tag() {
+        Tag::Utf8String => std::str::from_utf8(value.value()).is_ok(),
+        tag => matches!(
+            tag,
+            Tag::PrintableString | Tag::Ia5String | Tag::TeletexString | Tag::BmpString | Tag::NumericString
+        ),
+    }
 }
 
 fn seconds(time: x509_cert::time::Time) -> i64 {
@@ -502,13 +532,15 @@ fn block_between<'a>(before: &'a [u8], after: &'a [u8]) -> Option<(Block<'a>, &'
     Some((Block { label, has_headers, der: decode_base64(body)? }, rest))
 }
 
-/// The line without its end and the spaces before that, and the rest.
+/// The line without its end and the spaces before that, and the rest. A carriage return without a newline is no line end to Go.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let (line, rest) = match memchr::memchr(b'\n', bytes) {
-        Some(newline) => (bytes.get(..newline).unwrap_or_default(), bytes.get(newline + 1..).unwrap_or_default()),
+        Some(newline) => {
+            let line = bytes.get(..newline).unwrap_or_default();
+            (line.strip_suffix(b"\r").unwrap_or(line), bytes.get(newline + 1..).unwrap_or_default())
+        }
         None => (bytes, &[][..]),
     };
-    let line = if rest.len() < bytes.len() { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
     let spaces = line.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     (line.get(..line.len() - spaces).unwrap_or_default(), rest)
 }
@@ -854,6 +886,7 @@ xYe9a2NIMFwTouOCqn7CS8g9PsGhRANCAAR+o1xFy0obw0/wFUgWjc4KoWGfSWxi
                 "backslash",
             ),
             (P256.replace('\n', " ").into(), KeyProblem::DamagedPem("it is all on one line"), "one line"),
+            (P256.replace('\n', "\r").into(), KeyProblem::DamagedPem("it is all on one line"), "one line"),
             (
                 P256.replace("\n-----END", "\n  -----END").into(),
                 KeyProblem::DamagedPem("its END marker is not at the start of a line"),
@@ -931,6 +964,12 @@ xYe9a2NIMFwTouOCqn7CS8g9PsGhRANCAAR+o1xFy0obw0/wFUgWjc4KoWGfSWxi
                 KeyProblem::TextAfter
             ]
         );
+        let mut off_curve = der(ROOT);
+        let at = memmem::find(&off_curve, b"\x03\x42\x00\x04").unwrap() + 20;
+        off_curve[at] ^= 1;
+        let off_curve =
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----", STANDARD.encode(off_curve));
+        assert_eq!(inspect_certificates(off_curve.as_bytes()), Err(KeyProblem::Unparsable("the key in it is damaged")));
         assert_eq!(inspect_certificates(P256.as_bytes()), Err(KeyProblem::PublicKey));
         assert_eq!(inspect_certificates(b""), Err(KeyProblem::Empty));
         assert_eq!(inspect_certificates(STANDARD.encode(ROOT).as_bytes()), Err(KeyProblem::DoubleBase64));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::go_text::quote;
 use super::policy::{KeySource, Policy, PolicyRequirement, Requirements, RootOfTrust, Sourced, Transport};
 use super::policy_read::{FULCIO_NEEDS_REKOR, KEY_TYPES, ONE_KEY_SOURCE, check_identity, unknown};
+use super::provenance::Provenance;
 use super::scope::is_valid_scope;
 
 /// Something in a policy that a node refuses. One is enough to make the whole file unusable.
@@ -57,7 +58,11 @@ impl Checked {
         if list.is_empty() {
             return Some("List of verification policy requirements must not be empty".into());
         }
-        let mut wrong = |Sourced { requirement, .. }: &Sourced| {
+        let mut wrong = |Sourced { requirement, from }: &Sourced| {
+            // What stands in a file was read already, where `keyData: ""` is something else than no keyData.
+            if from.iter().any(|from| matches!(from, Provenance::File { .. })) {
+                return None;
+            }
             self.0.entry(Arc::as_ptr(requirement)).or_insert_with(|| check(requirement).err()).clone()
         };
         list.iter().find_map(&mut wrong)

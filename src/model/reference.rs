@@ -298,11 +298,16 @@ pub(super) fn check_digest(digest: &str) -> Result<(), ReferenceError> {
     };
     if digits.len() != length {
         Err(ReferenceError::DigestLength)
-    } else if digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
+    } else if all_lower_hex(digits.as_bytes()) {
         Ok(())
     } else {
         Err(ReferenceError::DigestFormat)
     }
+}
+
+/// Without an early end, which makes it fast.
+fn all_lower_hex(digits: &[u8]) -> bool {
+    digits.iter().fold(true, |all, b| all & (b.is_ascii_digit() | matches!(b, b'a'..=b'f')))
 }
 
 /// What becomes of tag and digest.
@@ -315,6 +320,10 @@ enum Completion {
 
 /// Docker's normalisation. What differs from `image` goes to `expanded`, and the second value is true.
 fn expand(image: &str, expanded: &mut String, completion: Completion) -> Result<(Parts, bool), ReferenceError> {
+    if let Some(parts) = fit(image).filter(|parts| needs_nothing(image, *parts, completion)) {
+        check_limits(image, parts)?;
+        return Ok((parts, false));
+    }
     let host = host_as_docker_sees_it(image);
     let on_hub = match host {
         None => Some(image),
@@ -355,6 +364,16 @@ fn expand(image: &str, expanded: &mut String, completion: Completion) -> Result<
     }
 }
 
+/// Whether a text that fits is one of the many that are written out in full; the others go the long way.
+fn needs_nothing(image: &str, parts: Parts, completion: Completion) -> bool {
+    let host = image.get(..parts.host).unwrap_or_default();
+    let (has_tag, has_digest) = (parts.tag > parts.name, parts.tag < image.len());
+    host.bytes().any(|b| matches!(b, b'.' | b':'))
+        && !matches!(host, DOCKER_HUB | DOCKER_HUB_OLD)
+        && (completion == Completion::AsWritten || has_tag != has_digest)
+        && (has_tag || !has_uppercase_algorithm(image, parts))
+}
+
 /// The first component, where Docker takes it for a host.
 fn host_as_docker_sees_it(image: &str) -> Option<&str> {
     let (first, _) = image.split_once('/')?;
@@ -375,12 +394,17 @@ fn fit_expanded(text: &str) -> Result<Parts, ReferenceError> {
             why_unfit(text)
         });
     };
-    // Of a text that fits, only the digest's algorithm can still have upper-case letters there.
-    if parts.tag == parts.name && parts.tag < text.len() && has_uppercase(checked_for_case(text)) {
+    if parts.tag == parts.name && has_uppercase_algorithm(text, parts) {
         return Err(ReferenceError::UppercaseRepository);
     }
     check_limits(text, parts)?;
     Ok(parts)
+}
+
+/// Of a text that fits, only the digest's algorithm can still have upper-case letters before the first colon.
+fn has_uppercase_algorithm(text: &str, parts: Parts) -> bool {
+    let digest = text.as_bytes().get(parts.tag + 1..).unwrap_or_default();
+    digest.iter().take_while(|&&b| b != b':').any(u8::is_ascii_uppercase)
 }
 
 /// The engine looks for upper case from the host to the first colon, wherever that is.
@@ -424,68 +448,72 @@ fn check_limits(text: &str, parts: Parts) -> Result<(), ReferenceError> {
 /// The grammar of references: where the parts are, or nothing where the text does not fit.
 fn fit(text: &str) -> Option<Parts> {
     let bytes = text.as_bytes();
-    let tag_end = match memchr::memchr(b'@', bytes) {
-        Some(at) if digest_fits(bytes.get(at + 1..)?) => at,
-        Some(_) => return None,
-        None => bytes.len(),
+    // What cannot be a host may still be the first component of the path.
+    let with_host = leading_host(bytes).and_then(|host| Some((host, path_end(bytes, host + 1)?)));
+    let (host, name) = with_host.or_else(|| Some((0, path_end(bytes, 0)?)))?;
+    let tag = match bytes.get(name) {
+        Some(b':') => {
+            let end = memchr::memchr(b'@', bytes.get(name..)?).map_or(bytes.len(), |at| name + at);
+            if !tag_fits(bytes.get(name + 1..end)?) {
+                return None;
+            }
+            end
+        }
+        _ => name,
     };
-    let tagged = bytes.get(..tag_end)?;
-    let last = memchr::memrchr(b'/', tagged).map_or(0, |slash| slash + 1);
-    let name_end = match memchr::memchr(b':', tagged.get(last..)?) {
-        Some(colon) if tag_fits(tagged.get(last + colon + 1..)?) => last + colon,
-        Some(_) => return None,
-        None => tag_end,
-    };
-    let name = bytes.get(..name_end)?;
-    let first = memchr::memchr(b'/', name);
-    let host = first.filter(|&slash| host_fits(&name[..slash])).unwrap_or(0);
-    let path = if host > 0 { name.get(host + 1..)? } else { name };
-    path_fits(path).then_some(Parts { host, name: name_end, tag: tag_end })
+    if tag < bytes.len() && !digest_fits(bytes.get(tag + 1..)?) {
+        return None;
+    }
+    Some(Parts { host, name, tag })
+}
+
+/// How long the first component is, if it fits as a host and something follows it.
+fn leading_host(text: &[u8]) -> Option<usize> {
+    let slash = memchr::memchr(b'/', text)?;
+    host_fits(text.get(..slash)?).then_some(slash)
 }
 
 /// `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`, several with dots between them, then `:` and digits or nothing.
 fn host_fits(text: &[u8]) -> bool {
-    let labels = match memchr::memchr(b':', text) {
-        Some(colon) => {
-            let port = &text[colon + 1..];
-            if port.is_empty() || !port.iter().all(u8::is_ascii_digit) {
-                return false;
-            }
-            &text[..colon]
-        }
-        None => text,
-    };
     let mut before = b'.';
-    for &b in labels {
-        match b {
-            b'.' if before == b'.' || before == b'-' => return false,
-            b'-' if before == b'.' => return false,
-            b'.' | b'-' => {}
-            _ if b.is_ascii_alphanumeric() => {}
-            _ => return false,
+    for (at, &b) in text.iter().enumerate() {
+        let fits = match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => true,
+            b'-' => before != b'.',
+            b'.' => before != b'.' && before != b'-',
+            b':' => {
+                let port = text.get(at + 1..).unwrap_or_default();
+                return before != b'.' && before != b'-' && !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+            }
+            _ => false,
+        };
+        if !fits {
+            return false;
         }
         before = b;
     }
     before != b'.' && before != b'-'
 }
 
-/// Components with slashes between them: `[a-z0-9]+`, joined by `.`, `_`, `__` or any number of `-`.
-fn path_fits(path: &[u8]) -> bool {
+/// Components with slashes between them: `[a-z0-9]+`, joined by `.`, `_`, `__` or any number of `-`. They end with the text, or at
+/// a tag or digest.
+fn path_end(text: &[u8], start: usize) -> Option<usize> {
     let (mut before, mut before_that) = (b'/', b'/');
-    for &b in path {
+    for (at, &b) in text.iter().enumerate().skip(start) {
         let fits = match b {
             b'a'..=b'z' | b'0'..=b'9' => true,
             b'-' => is_path_letter(before) || before == b'-',
             b'_' => is_path_letter(before) || (before == b'_' && before_that != b'_'),
             b'.' | b'/' => is_path_letter(before),
+            b':' | b'@' => return is_path_letter(before).then_some(at),
             _ => false,
         };
         if !fits {
-            return false;
+            return None;
         }
         (before, before_that) = (b, before);
     }
-    is_path_letter(before)
+    is_path_letter(before).then_some(text.len())
 }
 
 fn is_path_letter(b: u8) -> bool {
@@ -503,6 +531,9 @@ fn tag_fits(tag: &[u8]) -> bool {
 }
 
 fn digest_fits(digest: &[u8]) -> bool {
+    if digest.len() == 71 && digest.starts_with(b"sha256:") && all_lower_hex(&digest[7..]) {
+        return true;
+    }
     let Some(colon) = memchr::memchr(b':', digest) else { return false };
     let (algorithm, digits) = (&digest[..colon], &digest[colon + 1..]);
     let mut parts = algorithm.split(|b| matches!(b, b'-' | b'_' | b'+' | b'.'));

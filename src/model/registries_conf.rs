@@ -11,6 +11,7 @@ use super::go_text::quote;
 use super::node_files::REGISTRIES_CONF;
 use super::provenance::Provenance;
 use super::reference::{ImageReference, ReferenceError, is_host};
+use super::scopes::Lengths;
 
 /// One registries.conf, or a drop-in of it, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -298,24 +299,6 @@ impl LoadedRegistries {
     /// `short-name-mode`, where any file sets it.
     pub fn short_name_mode(&self) -> Option<&str> {
         self.short_name_mode.as_deref()
-    }
-}
-
-/// A set of lengths.
-#[derive(Clone, Debug, Default)]
-struct Lengths(Vec<u64>);
-
-impl Lengths {
-    fn add(&mut self, length: usize) {
-        let word = length / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << (length % 64);
-    }
-
-    fn has(&self, length: usize) -> bool {
-        self.0.get(length / 64).is_some_and(|word| word & (1 << (length % 64)) != 0)
     }
 }
 

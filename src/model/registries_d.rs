@@ -122,8 +122,8 @@ impl<'de> Deserialize<'de> for Flag {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Flag, E> {
                 match text {
-                    "y" | "Y" | "yes" | "on" => Ok(Flag(true)),
-                    "n" | "N" | "no" | "off" => Ok(Flag(false)),
+                    "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(Flag(true)),
+                    "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(Flag(false)),
                     _ => Err(E::custom(format!("cannot unmarshal {} into bool", quote(text)))),
                 }
             }

@@ -9,20 +9,25 @@ use super::policy::Requirements;
 #[derive(Clone, Debug, Default)]
 pub struct Scopes {
     plain: HashMap<Box<str>, Requirements, foldhash::fast::RandomState>,
+    lengths: Lengths,
     wildcards: HashMap<Box<str>, Requirements, foldhash::fast::RandomState>,
 }
 
 impl Scopes {
     /// With room for so many scopes.
     pub fn with_capacity(scopes: usize) -> Self {
-        Self { plain: HashMap::with_capacity_and_hasher(scopes, Default::default()), wildcards: HashMap::default() }
+        let plain = HashMap::with_capacity_and_hasher(scopes, Default::default());
+        Self { plain, ..Self::default() }
     }
 
     /// Sets what holds for a scope, and returns what held before. `""` is the transport's own default.
     pub fn insert(&mut self, scope: &str, requirements: Requirements) -> Option<Requirements> {
         match scope.strip_prefix("*.") {
             Some(suffix) => self.wildcards.insert(suffix.into(), requirements),
-            None => self.plain.insert(scope.into(), requirements),
+            None => {
+                self.lengths.add(scope.len());
+                self.plain.insert(scope.into(), requirements)
+            }
         }
     }
 
@@ -36,7 +41,7 @@ impl Scopes {
 
     /// By the text of a scope that is no wildcard.
     pub fn get_plain(&self, scope: &str) -> Option<&Requirements> {
-        self.plain.get(scope)
+        if self.lengths.has(scope.len()) { self.plain.get(scope) } else { None }
     }
 
     /// What holds for `*.` + `suffix`.
@@ -65,5 +70,23 @@ impl Scopes {
         let mut all: Vec<_> = self.iter().collect();
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
+    }
+}
+
+/// Which lengths occur among many texts, so that few lookups are made for what cannot be there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lengths(Vec<u64>);
+
+impl Lengths {
+    pub(super) fn add(&mut self, length: usize) {
+        let word = length / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (length % 64);
+    }
+
+    pub(super) fn has(&self, length: usize) -> bool {
+        self.0.get(length / 64).is_some_and(|word| word & (1 << (length % 64)) != 0)
     }
 }

@@ -1,7 +1,7 @@
 //! The nouns: scopes, references, policies, registries, node files. No I/O, no async, no kube, no clap.
 
-pub mod encoding;
 pub mod curves;
+pub mod encoding;
 pub mod go_text;
 mod json;
 pub mod keys;

@@ -6,6 +6,7 @@ use granit_parser::{Event, Parser, Span, StrInput, StructureStyle};
 use serde::Serialize;
 
 use super::yaml;
+use crate::model::private_keys::{NOT_SHOWN, meets_private_key};
 use crate::snapshot::{Origin, SourceFile};
 
 /// A stretch of a file. Lines and columns count from 1, columns in Unicode scalar values; the end is behind the last one.
@@ -69,7 +70,12 @@ const MARGIN: usize = 60;
 const WIDEST: usize = 160;
 
 fn excerpt_of(source: &SourceFile, location: &Location) -> Option<Excerpt> {
-    let text = source.line(location.line)?;
+    let line = source.line_range(location.line)?;
+    if meets_private_key(&source.text, line.clone()) {
+        let marked = NOT_SHOWN.to_owned();
+        return Some(Excerpt { line: location.line, before: String::new(), marked, after: String::new() });
+    }
+    let text = source.text.get(line)?;
     let skipped = location.column.saturating_sub(1 + MARGIN);
     let mut rest = text.chars().skip(skipped);
     let mut before: String = rest.by_ref().take(location.column - 1 - skipped).collect();
@@ -393,6 +399,23 @@ spec:
         text
   empty:
 ";
+
+    #[test]
+    fn a_private_key_is_no_excerpt() {
+        let encoded = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCkFBQUFCQkJCQ0NDQ0RERERFRUVFRkZGRkdHR0dISEhICi0tLS0tRU5EIFBSSVZBVEUgS0VZLS0tLS0K";
+        let block = "-----BEGIN PRIVATE KEY-----\n  AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH\n  -----END PRIVATE KEY-----";
+        for text in [
+            format!("a: b\nkey: {encoded}\n"),
+            format!("a: b\nkey: \"{encoded}\"\n"),
+            format!("a: b\nkey: >\n  {block}\n"),
+        ] {
+            let origin = origin(&text, "");
+            let location = locate(&origin, "key").unwrap();
+            let excerpt = excerpt(&origin, &location).unwrap();
+            assert_eq!((excerpt.before.as_str(), excerpt.marked.as_str(), excerpt.after.as_str()), ("", NOT_SHOWN, ""));
+            assert_eq!(marked(&origin, "a"), (1, 4, "b".into()));
+        }
+    }
 
     #[test]
     fn values_are_found() {

@@ -57,6 +57,14 @@ pub fn private_keys(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
+/// Whether a private key meets this part of a text, of which as much around it is looked at as a key may be long: for printers of single
+/// lines of large files.
+pub fn meets_private_key(text: &str, part: Range<usize>) -> bool {
+    let start = part.start.saturating_sub(LONGEST_KEY);
+    let around = text.as_bytes().get(start..part.end.saturating_add(LONGEST_KEY).min(text.len())).unwrap_or_default();
+    private_keys(around).iter().any(|found| found.start + start <= part.end && part.start <= found.end + start)
+}
+
 /// `PRIVATE KEY` in base64.
 const SHORTEST: usize = 14;
 
@@ -425,6 +433,27 @@ w3dw39uddJB4CBSU1JimOFJ9P0oz8vc9iTw0Fdw8ywo=
             assert!(!contains_private_key(text), "{text}");
             assert!(matches!(redact(text), Cow::Borrowed(same) if same == text));
         }
+    }
+
+    #[test]
+    fn single_lines_of_a_key_are_known() {
+        let long = "a: b ".repeat(100) + "\n";
+        let text = format!(
+            "{}keyData: |\n  {}\nother: {PUBLIC}{}",
+            long.repeat(40),
+            SEC1.replace('\n', "\n  "),
+            long.repeat(40)
+        );
+        let mut start = 0;
+        let mut hidden = Vec::new();
+        for line in text.split_inclusive('\n') {
+            if meets_private_key(&text, start..start + line.trim_end().len()) {
+                hidden.push(line.trim());
+            }
+            start += line.len();
+        }
+        assert_eq!(hidden, SEC1.lines().collect::<Vec<_>>());
+        assert!(!meets_private_key("", 0..0) && !meets_private_key("a", 7..9));
     }
 
     #[test]

@@ -60,10 +60,15 @@ impl SourceFile {
 
     /// The text of a line, counted from 1, without its line break.
     pub fn line(&self, line: usize) -> Option<&str> {
+        self.line_range(line).and_then(|range| self.text.get(range))
+    }
+
+    /// Where that text stands.
+    pub fn line_range(&self, line: usize) -> Option<Range<usize>> {
         let start = *self.index().lines.get(line.checked_sub(1)?)?;
         let rest = self.text.get(start..)?;
-        let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
-        rest.get(..end).map(|text| text.strip_suffix('\r').unwrap_or(text))
+        let text = rest.get(..memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len()))?;
+        Some(start..start + text.strip_suffix('\r').unwrap_or(text).len())
     }
 
     /// Where the items of a list stand, worked out once by `find`. The key is the document's start and the list's pointer.

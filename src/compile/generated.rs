@@ -1,8 +1,12 @@
 //! What the controller writes, as files in its order.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use crate::model::node_files::PolicyForm;
+use serde_json::Value;
+
+use crate::model::machine_config::{Form, generated_name, ignition, object};
 use crate::model::node_files::{
     NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_CONF_D, REGISTRIES_D,
 };
@@ -19,7 +23,7 @@ pub struct Generated {
     /// The release whose controller writes it.
     pub release: &'static Release,
     /// Files that are not written are absent.
-    pub files: NodeFiles,
+    pub files: Arc<NodeFiles>,
 }
 
 /// One file that the controller writes. Its bytes come about when they are asked for: a policy.json may have 100 MB.
@@ -39,7 +43,7 @@ enum Content<'a> {
 impl Generated {
     /// In the order of the Ignition (domain.md 2.9). Namespaces come sorted, as from 4.20 on; before that theirs is random.
     pub fn files(&self) -> Vec<GeneratedFile<'_>> {
-        let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, .. } = &self.files;
+        let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, .. } = &*self.files;
         let mut files = Vec::new();
         let mut add = |path, content| files.push(GeneratedFile { path, content, release: self.release });
         if let Some(conf) = registries_conf {
@@ -73,6 +77,15 @@ impl Generated {
     /// Those of `sink`.
     pub fn write_files(&self, sink: &mut dyn FnMut(&str, &[u8]) -> io::Result<()>) -> io::Result<()> {
         self.files().iter().try_for_each(|file| sink(&file.path, &file.bytes()))
+    }
+}
+
+impl Generated {
+    /// The whole MachineConfig of a pool. Holds its files, in base64, at once.
+    pub fn machine_config(&self, pool: &str, form: Form) -> Value {
+        let files = self.files();
+        let config = ignition(files.iter().map(|file| (&file.path, file.bytes())), self.release);
+        object(&generated_name(pool), pool, config, form, self.release)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Entry, Note, NoteKind, RegistrySources, cause, causes_of, refusal};
+use super::{Entry, Note, NoteKind, RegistrySources, SHIPPED_SEARCH, cause, causes_of, refusal};
 use crate::model::go_text::quote;
 use crate::model::provenance::{Cause, FieldPath, ObjectRef, Provenance, Refusal, RefusalReason};
 use crate::model::reference::{is_host, is_remap_prefix};
@@ -41,9 +41,8 @@ pub(super) fn registries_conf(
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let search = ["registry.access.redhat.com", "docker.io"].map(str::to_string);
     let conf = RegistriesConf {
-        unqualified_search_registries: Some(search.into()),
+        unqualified_search_registries: Some(SHIPPED_SEARCH.map(str::to_string).into()),
         short_name_mode: Some(String::new()),
         registries: registries(&rules, insecure, &sources.registries_blocked).map_err(|refusal| vec![refusal])?,
         ..RegistriesConf::default()

@@ -5,6 +5,7 @@ mod attachments;
 mod generated;
 mod mirrors;
 mod policy;
+pub mod pools;
 mod registry_sources;
 mod scopes;
 
@@ -117,7 +118,7 @@ pub fn compile(snapshot: &Snapshot, release: &'static Release) -> Compiled {
         };
         files.registries_conf_d.insert(file_name(SEARCH_REGISTRIES).into(), conf);
     }
-    let generated = if refusals.is_empty() { Ok(Generated { release, files }) } else { Err(refusals) };
+    let generated = if refusals.is_empty() { Ok(Generated { release, files: Arc::new(files) }) } else { Err(refusals) };
     Compiled { release, payload, sources, generated, notes }
 }
 
@@ -155,3 +156,6 @@ fn causes_of<'a>(from: impl IntoIterator<Item = &'a Provenance>, value: &str) ->
 
 /// What Go prints when it follows a nil pointer: the controller's container ends with it and starts again.
 const CRASH: &str = "panic: runtime error: invalid memory address or nil pointer dereference";
+
+/// Where nodes look for short names as OpenShift ships them.
+const SHIPPED_SEARCH: [&str; 2] = ["registry.access.redhat.com", "docker.io"];

@@ -31,8 +31,7 @@ pub(super) fn policies(
     release: &Release,
 ) -> Result<PolicyFiles, Vec<Refusal>> {
     let (allowed, blocked) = (&sources.allowed, &sources.policy_blocked);
-    let asks_for_nothing = allowed.is_empty() && blocked.is_empty() && policies.cluster.is_empty();
-    if asks_for_nothing && policies.namespaced.is_empty() {
+    if asks_for_nothing(sources, policies) && policies.namespaced.is_empty() {
         return Ok(PolicyFiles::default());
     }
     if let Some(refusal) = allowed_and_blocked(sources, payload) {
@@ -46,14 +45,24 @@ pub(super) fn policies(
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let policy = match asks_for_nothing {
+    Ok(unchecked(sources, policies, release))
+}
+
+/// What would be written if nothing were refused.
+pub(super) fn unchecked(sources: &RegistrySources, policies: &Policies, release: &Release) -> PolicyFiles {
+    let policy = match asks_for_nothing(sources, policies) {
         true => PolicyFile { policy: shipped(), form: PolicyForm::Template },
         false => PolicyFile { policy: policy(sources, &policies.cluster, release), form: release.policy_form },
     };
     let file = |(namespace, scopes): (&str, _)| {
         (namespace.into(), NamespaceFile::Additions { scopes, form: release.namespace_form })
     };
-    Ok((Some(policy), by_namespace(policies).into_iter().map(file).collect()))
+    (Some(policy), by_namespace(policies).into_iter().map(file).collect())
+}
+
+/// Whether nothing but ImagePolicies touches the policy (domain.md 2.6 step 1).
+fn asks_for_nothing(sources: &RegistrySources, policies: &Policies) -> bool {
+    sources.allowed.is_empty() && sources.policy_blocked.is_empty() && policies.cluster.is_empty()
 }
 
 /// Both lists at once are fine only where the payload's exception makes the allowed one.
@@ -107,8 +116,8 @@ fn misplaced<'a>(
     outside.chain(inside)
 }
 
-/// The template's content.
-fn shipped() -> Policy {
+/// The content of [`crate::model::policy_write::TEMPLATE`].
+pub(super) fn shipped() -> Policy {
     let mut daemon = Scopes::with_capacity(1);
     daemon.insert("", accept(vec![SHIPPED]));
     Policy { default: accept(vec![SHIPPED]), transports: BTreeMap::from([(Transport::DockerDaemon, daemon)]) }

@@ -5,6 +5,7 @@ pub mod encoding;
 pub mod go_text;
 mod json;
 pub mod keys;
+pub mod machine_config;
 pub mod node_files;
 pub mod policy;
 mod policy_check;

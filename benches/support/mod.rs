@@ -1,0 +1,3 @@
+//! What benches share.
+
+pub mod big_cluster;

@@ -1,0 +1,621 @@
+//! Which pool gets what: the three truths (interface.md 2), last writers and losers, and whether what is asked for is in force.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Compiled, Generated, policy, registry_sources, scopes};
+use crate::model::machine_config::{
+    Contents, IgnitionFile, Member, MergedFile, ROLE, generated_name, ignition_files, merge,
+};
+use crate::model::node_files::{
+    NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, PolicyFile, PolicyForm, REGISTRIES_CONF,
+    REGISTRIES_CONF_D, REGISTRIES_D, file_name,
+};
+use crate::model::policy::{Policy, Requirements, Sourced, Transport};
+use crate::model::policy_write::{Additions, fits_atomic};
+use crate::model::provenance::{Provenance, Refusal, RefusalReason, RefusedBy};
+use crate::model::registries_conf::{RegistriesConf, Registry};
+use crate::model::scopes::Scopes;
+use crate::snapshot::{Kind, Object, Snapshot, api};
+
+/// Pools whose nodes read the same.
+#[derive(Clone, Debug)]
+pub struct PoolGroup {
+    /// Never empty.
+    pub pools: Vec<Pool>,
+    /// What their nodes read. Provenance of what a MachineConfig delivers names that of the first pool.
+    pub files: Arc<NodeFiles>,
+}
+
+impl PoolGroup {
+    /// The pools' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pools.iter().map(|pool| &*pool.name)
+    }
+}
+
+/// How a pool comes by its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its MachineConfigs in the order of merging, as far as they are known.
+    pub machine_configs: Vec<Arc<str>>,
+    /// Path → MachineConfigs that write it, the last one with success. Only files that a node reads when it pulls.
+    pub writers: BTreeMap<String, Vec<Arc<str>>>,
+}
+
+/// One of the truths, pool by pool.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    /// Groups of pools that agree, in the order of the pools.
+    pub groups: Vec<PoolGroup>,
+    /// Why pools or nodes are missing above: sentences for a person.
+    pub missing: Vec<String>,
+}
+
+/// Whether nodes have what the objects ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum InForce {
+    /// Every node of the pool has it.
+    Yes,
+    /// The rendered MachineConfig, or that of some node, has something else.
+    No,
+    /// The MachineConfigs or nodes are not known.
+    Unknown,
+}
+
+/// What the objects ask for: the generated MachineConfigs computed anew and merged with all the others of each pool.
+///
+/// # Errors
+/// What the controller refuses: then there is no such thing.
+pub fn desired(snapshot: &Snapshot, compiled: &Compiled) -> Result<Truth, Vec<Refusal>> {
+    let generated = compiled.generated.as_ref().map_err(Vec::clone)?;
+    let pools = pools(snapshot);
+    let mut merged: Vec<(Pool, BTreeMap<String, MergedFile>)> = Vec::new();
+    let paths: Vec<String> = generated.files().into_iter().map(|file| file.path).collect();
+    for wanted in &pools {
+        let foreign = snapshot.machine_configs.iter().filter(|object| !is_recomputed(object, &pools));
+        let mut members: Vec<Member> =
+            foreign.filter(|object| wanted.takes(&object.metadata.labels)).map(member).collect();
+        for pool in pools.iter().filter(|pool| pool.is_built_in) {
+            if wanted.takes(&Labels::from([(ROLE.to_string(), pool.name.to_string())])) {
+                let file = |path: &String| IgnitionFile {
+                    path: Cow::Owned(path.clone()),
+                    contents: Some(Contents::Generated),
+                    append: Vec::new(),
+                };
+                members.push(Member {
+                    name: generated_name(&pool.name).into(),
+                    role: Cow::Owned(pool.name.to_string()),
+                    files: paths.iter().map(file).collect(),
+                });
+            }
+        }
+        merged.push(merged_pool(wanted, members, compiled));
+    }
+    Ok(Truth { groups: grouped(merged, |files| with_generated(files, generated)), missing: Vec::new() })
+}
+
+/// What the machine-config-operator last rendered: `spec.configuration.name` of each pool.
+pub fn rendered(snapshot: &Snapshot, compiled: &Compiled) -> Truth {
+    let attribution = Attribution::new(snapshot, compiled);
+    let mut merged = Vec::new();
+    let mut missing = Vec::new();
+    for pool in &snapshot.pools {
+        let name = &pool.value.spec.configuration.name;
+        match machine_config(snapshot, name) {
+            Some(rendered) => merged.push(rendered_pool(snapshot, compiled, pool, rendered)),
+            None if name.is_empty() => {
+                missing.push(format!("pool {} has no rendered MachineConfig", pool.metadata.name))
+            }
+            None => missing.push(format!("MachineConfig {name} of pool {} is not known", pool.metadata.name)),
+        }
+    }
+    if snapshot.pools.is_empty() {
+        missing.push("no MachineConfigPool is known".into());
+    }
+    Truth { groups: grouped(merged, |files| attribution.apply(as_written(files))), missing }
+}
+
+/// What one node has: the MachineConfig that its annotation `currentConfig` names.
+///
+/// # Errors
+/// A sentence for a person: there is no such node, or its MachineConfig is not known.
+pub fn of_node(snapshot: &Snapshot, compiled: &Compiled, node: &str) -> Result<PoolGroup, String> {
+    let object = snapshot.nodes.iter().find(|object| object.metadata.name == node);
+    let object = object.ok_or_else(|| format!("node {node} is not known"))?;
+    let current = current_config(object).ok_or_else(|| format!("node {node} has no annotation {CURRENT_CONFIG}"))?;
+    let machine_config = machine_config(snapshot, current)
+        .ok_or_else(|| format!("MachineConfig {current} of node {node} is not known"))?;
+    let pool = pool_of_node(snapshot, object);
+    let merged = match pool {
+        Some(pool) => rendered_pool(snapshot, compiled, pool, machine_config),
+        None => merged_pool(&Wanted::unlabelled(node), vec![member(machine_config)], compiled),
+    };
+    let attribution = Attribution::new(snapshot, compiled);
+    let group = grouped(vec![merged], |files| attribution.apply(as_written(files))).pop();
+    group.ok_or_else(|| format!("node {node} has no files"))
+}
+
+/// Whether each pool's nodes have what is desired. `desired` is `None` where the controller refuses: then no pool has it.
+pub fn in_force(snapshot: &Snapshot, compiled: &Compiled, desired: Option<&Truth>) -> BTreeMap<Arc<str>, InForce> {
+    let mut contents = Contained { snapshot, compiled, known: HashMap::new() };
+    let mut of_pool = |pool: &Wanted| {
+        let Some(object) = snapshot.pools.iter().find(|object| *object.metadata.name == *pool.name) else {
+            return InForce::Unknown;
+        };
+        let Some(desired) = desired else { return InForce::No };
+        let group = desired.groups.iter().find(|group| group.names().any(|name| *name == *pool.name));
+        group.map_or(InForce::Unknown, |group| contents.in_force(object, &group.files))
+    };
+    pools(snapshot).iter().map(|pool| (Arc::clone(&pool.name), of_pool(pool))).collect()
+}
+
+const BUILT_IN: &str = "machineconfiguration.openshift.io/mco-built-in";
+const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
+
+type Labels = BTreeMap<String, String>;
+
+/// A pool and what its selector takes.
+struct Wanted<'a> {
+    name: Arc<str>,
+    is_built_in: bool,
+    selector: Option<&'a api::LabelSelector>,
+}
+
+/// Without pool objects master and worker (interface.md 2).
+fn pools(snapshot: &Snapshot) -> Vec<Wanted<'_>> {
+    if snapshot.pools.is_empty() {
+        let pool = |name: &str| Wanted { name: name.into(), is_built_in: true, selector: None };
+        return ["master", "worker"].map(pool).into();
+    }
+    let pools = snapshot.pools.iter();
+    pools
+        .map(|object| Wanted {
+            name: object.metadata.name.as_str().into(),
+            is_built_in: is_built_in(object),
+            selector: object.value.spec.machine_config_selector.as_ref(),
+        })
+        .collect()
+}
+
+/// By its label; manifests written by hand may lack it.
+fn is_built_in(pool: &Object<api::MachineConfigPool>) -> bool {
+    pool.metadata.labels.contains_key(BUILT_IN)
+        || matches!(pool.metadata.name.as_str(), "master" | "worker" | "arbiter")
+}
+
+impl Wanted<'_> {
+    fn unlabelled(name: &str) -> Self {
+        Self { name: name.into(), is_built_in: false, selector: None }
+    }
+
+    /// Whether a MachineConfig with these labels belongs to the pool; without a selector its role says so.
+    fn takes(&self, labels: &Labels) -> bool {
+        match self.selector {
+            Some(selector) => selects(selector, labels),
+            None => labels.get(ROLE).is_some_and(|role| **role == *self.name),
+        }
+    }
+}
+
+fn selects(selector: &api::LabelSelector, labels: &Labels) -> bool {
+    let expression = |wanted: &api::LabelRequirement| {
+        let value = labels.get(&wanted.key);
+        let is_one_of = || value.is_some_and(|value| wanted.values.contains(value));
+        match wanted.operator.as_str() {
+            "In" => is_one_of(),
+            "NotIn" => !is_one_of(),
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    };
+    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && selector.match_expressions.iter().all(expression)
+}
+
+/// What the controller would write anew, and renderings: neither is a source.
+fn is_recomputed(object: &Object<api::MachineConfig>, pools: &[Wanted]) -> bool {
+    let name = &object.metadata.name;
+    name.starts_with("rendered-") || pools.iter().any(|pool| pool.is_built_in && *name == generated_name(&pool.name))
+}
+
+fn machine_config<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Object<api::MachineConfig>> {
+    snapshot.machine_configs.iter().find(|object| !name.is_empty() && object.metadata.name == name)
+}
+
+fn member(object: &Object<api::MachineConfig>) -> Member<'_> {
+    Member {
+        name: object.metadata.name.as_str().into(),
+        role: object.metadata.labels.get(ROLE).map(String::as_str).unwrap_or_default().into(),
+        files: ignition_files(&object.value.spec.config).filter(|file| is_read_by_nodes(&file.path)).collect(),
+    }
+}
+
+/// Whether a node reads the file when it pulls.
+fn is_read_by_nodes(path: &str) -> bool {
+    let in_folder = |folder: &str, ending| {
+        let name = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+        name.is_some_and(|name| !name.contains('/') && name.ends_with(ending))
+    };
+    path == POLICY_JSON
+        || path == REGISTRIES_CONF
+        || in_folder(NAMESPACE_POLICIES, ".json")
+        || in_folder(REGISTRIES_CONF_D, ".conf")
+        || in_folder(REGISTRIES_D, ".yaml")
+}
+
+type MergedPool<'a> = (Pool, BTreeMap<String, MergedFile<'a>>);
+
+fn merged_pool<'a>(pool: &Wanted, members: Vec<Member<'a>>, compiled: &Compiled) -> MergedPool<'a> {
+    let (machine_configs, files) = merge(members, compiled.release);
+    let writers = files.iter().map(|(path, file)| (path.clone(), file.writers.clone())).collect();
+    (Pool { name: Arc::clone(&pool.name), machine_configs, writers }, files)
+}
+
+/// The content is the rendered one's; who wrote a file is found by merging its sources again (domain.md 3.4).
+fn rendered_pool<'a>(
+    snapshot: &'a Snapshot,
+    compiled: &Compiled,
+    pool: &'a Object<api::MachineConfigPool>,
+    rendered: &'a Object<api::MachineConfig>,
+) -> MergedPool<'a> {
+    let wanted = Wanted { name: pool.metadata.name.as_str().into(), is_built_in: false, selector: None };
+    let (mut merged, mut files) = merged_pool(&wanted, vec![member(rendered)], compiled);
+    let configurations = [&pool.value.spec.configuration, &pool.value.status.configuration];
+    let Some(configuration) = configurations.into_iter().find(|found| found.name == rendered.metadata.name) else {
+        return (merged, files);
+    };
+    let names: BTreeSet<&str> = configuration.source.iter().map(|source| source.name.as_str()).collect();
+    let sources = snapshot.machine_configs.iter().filter(|object| names.contains(object.metadata.name.as_str()));
+    let (sources, by_source) = merged_pool(&wanted, sources.map(member).collect(), compiled);
+    for (path, file) in &mut files {
+        if let Some(source) = by_source.get(path) {
+            file.writers.clone_from(&source.writers);
+            merged.writers.insert(path.clone(), source.writers.clone());
+        }
+    }
+    if !sources.machine_configs.is_empty() {
+        merged.machine_configs = sources.machine_configs;
+    }
+    (merged, files)
+}
+
+fn grouped<'a>(
+    pools: Vec<MergedPool<'a>>,
+    files_of: impl Fn(&BTreeMap<String, MergedFile>) -> Arc<NodeFiles>,
+) -> Vec<PoolGroup> {
+    let mut groups: Vec<(Vec<Pool>, BTreeMap<String, MergedFile>)> = Vec::new();
+    for (pool, files) in pools {
+        let agrees = |other: &BTreeMap<String, MergedFile>| {
+            let same = |((path, file), (other_path, other)): ((&String, &MergedFile), (&String, &MergedFile))| {
+                path == other_path && file.has_same_content(other)
+            };
+            files.len() == other.len() && files.iter().zip(other).all(same)
+        };
+        match groups.iter_mut().find(|(_, other)| agrees(other)) {
+            Some((pools, _)) => pools.push(pool),
+            None => groups.push((vec![pool], files)),
+        }
+    }
+    groups.into_iter().map(|(pools, files)| PoolGroup { pools, files: files_of(&files) }).collect()
+}
+
+/// Files that were written, read back.
+fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
+    let mut undecodable = Vec::new();
+    let written =
+        files.iter().filter(|(_, file)| file.contents != Some(Contents::Generated)).filter_map(|(path, file)| {
+            let writer = file.writers.last().cloned();
+            match file.bytes() {
+                Ok(bytes) => Some((path.as_str(), bytes, writer)),
+                Err(why) => {
+                    undecodable.push((path, why, writer));
+                    None
+                }
+            }
+        });
+    let mut read = NodeFiles::read(written);
+    for (path, why, writer) in undecodable {
+        let writer = writer.map(|name| format!(" of MachineConfig {name}")).unwrap_or_default();
+        let reason = match path.as_str() {
+            path if path == POLICY_JSON || path.starts_with(NAMESPACE_POLICIES) => RefusalReason::PolicyUnreadable,
+            path if path.starts_with(REGISTRIES_D) => RefusalReason::RegistriesDUnreadable,
+            _ => RefusalReason::RegistriesUnreadable,
+        };
+        let text = format!("{path}{writer} cannot be read: {why}");
+        let refusal = Refusal { by: RefusedBy::Plugin, reason, text, causes: Vec::new() };
+        read.unreadable.insert(path.as_str().into(), refusal);
+    }
+    read
+}
+
+/// What is generated and what MachineConfigs write, as one; where nobody delivers a policy.json, the one that OpenShift ships.
+fn with_generated(files: &BTreeMap<String, MergedFile>, generated: &Generated) -> Arc<NodeFiles> {
+    let is_generated = |path: &str| files.get(path).is_some_and(|file| file.contents == Some(Contents::Generated));
+    let foreign = as_written(files);
+    let is_ours_alone = files.values().all(|file| file.contents == Some(Contents::Generated));
+    let lost: Vec<String> =
+        generated.files().into_iter().map(|file| file.path).filter(|path| !is_generated(path)).collect();
+    let is_complete = generated.files.policy.is_some() && generated.files.registries_conf.is_some();
+    if is_ours_alone && lost.is_empty() && is_complete {
+        return Arc::clone(&generated.files);
+    }
+    let mut all = (*generated.files).clone();
+    if lost.iter().any(|path| path == POLICY_JSON) {
+        // The files of namespaces rest on the generated policy, whoever delivers the cluster's.
+        let cluster = all.policy.take();
+        for file in all.namespaces.values_mut() {
+            if let (NamespaceFile::Additions { scopes, form }, Some(cluster)) = (&*file, &cluster) {
+                *file =
+                    NamespaceFile::Whole(PolicyFile { policy: with_additions(&cluster.policy, scopes), form: *form });
+            }
+        }
+    }
+    lost.iter().for_each(|path| remove(&mut all, path));
+    let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, unreadable } = foreign;
+    all.policy = policy.or(all.policy);
+    all.registries_conf = registries_conf.or(all.registries_conf);
+    all.namespaces.extend(namespaces);
+    all.registries_conf_d.extend(registries_conf_d);
+    all.registries_d.extend(registries_d);
+    all.unreadable.extend(unreadable);
+    if all.policy.is_none() && !all.unreadable.contains_key(POLICY_JSON) {
+        all.policy = Some(PolicyFile { policy: policy::shipped(), form: PolicyForm::Template });
+    }
+    if all.registries_conf.is_none() && !all.unreadable.contains_key(REGISTRIES_CONF) {
+        let search = super::SHIPPED_SEARCH.map(str::to_string).into();
+        all.registries_conf =
+            Some(RegistriesConf { unqualified_search_registries: Some(search), ..RegistriesConf::default() });
+    }
+    Arc::new(all)
+}
+
+fn remove(files: &mut NodeFiles, path: &str) {
+    let name = file_name(path);
+    match path {
+        POLICY_JSON => files.policy = None,
+        REGISTRIES_CONF => files.registries_conf = None,
+        _ if path.starts_with(NAMESPACE_POLICIES) => _ = files.namespaces.remove(name.trim_end_matches(".json")),
+        _ if path.starts_with(REGISTRIES_CONF_D) => _ = files.registries_conf_d.remove(name),
+        _ => _ = files.registries_d.remove(name),
+    }
+}
+
+/// A namespace's policy in full (domain.md 2.7).
+fn with_additions(cluster: &Policy, additions: &Additions) -> Policy {
+    let mut policy = cluster.clone();
+    for transport in [Transport::Docker, Transport::Atomic] {
+        let scopes = policy.transports.entry(transport.clone()).or_default();
+        let fits = |scope: &str| transport == Transport::Docker || fits_atomic(scope);
+        for (scope, added) in additions.iter().filter(|(scope, _)| fits(scope)) {
+            let all: Requirements = match scopes.get(scope) {
+                Some(own) => own.iter().chain(added.iter()).cloned().collect(),
+                None => Arc::clone(added),
+            };
+            scopes.insert(scope, all);
+        }
+    }
+    policy
+}
+
+/// Who asked for what is read back: the objects that ask for the same now, else the MachineConfig and the file (domain.md 3.4).
+struct Attribution {
+    known: Arc<NodeFiles>,
+}
+
+impl Attribution {
+    /// Where the controller refuses, what it would write if nobody checked is still good for recognising.
+    fn new(snapshot: &Snapshot, compiled: &Compiled) -> Self {
+        if let Ok(generated) = &compiled.generated {
+            return Self { known: Arc::clone(&generated.files) };
+        }
+        let (mut notes, mut refusals) = (Vec::new(), Vec::new());
+        let (release, payload) = (compiled.release, compiled.payload.as_ref());
+        let sources = registry_sources::effective(snapshot, release, payload, &mut notes, &mut refusals);
+        let policies = scopes::collect(snapshot, release, payload, &mut notes, &mut refusals);
+        let (policy, namespaces) = policy::unchecked(&sources, &policies, release);
+        Self { known: Arc::new(NodeFiles { policy, namespaces, ..NodeFiles::default() }) }
+    }
+
+    fn apply(&self, mut files: NodeFiles) -> Arc<NodeFiles> {
+        let known = &*self.known;
+        let cluster = known.policy.as_ref().map(|file| &file.policy);
+        if let (Some(file), Some(cluster)) = (&mut files.policy, cluster) {
+            attribute(&mut file.policy, &[cluster], None);
+        }
+        for (namespace, file) in &mut files.namespaces {
+            let (NamespaceFile::Whole(file), Some(cluster)) = (file, cluster) else { continue };
+            let additions = match known.namespaces.get(namespace) {
+                Some(NamespaceFile::Additions { scopes, .. }) => Some(scopes),
+                _ => None,
+            };
+            attribute(&mut file.policy, &[cluster], additions);
+        }
+        if let (Some(conf), Some(known)) = (&mut files.registries_conf, &known.registries_conf) {
+            let known: HashMap<&str, &Registry> = known.registries.iter().map(|entry| (entry.scope(), entry)).collect();
+            for entry in &mut conf.registries {
+                let Some(known) = known.get(entry.scope()) else { continue };
+                if !known.from.is_empty() {
+                    entry.from.clone_from(&known.from);
+                }
+                for mirror in &mut entry.mirrors {
+                    let same = known.mirrors.iter().find(|known| {
+                        known.location == mirror.location && known.pull_from_mirror == mirror.pull_from_mirror
+                    });
+                    if let Some(same) = same {
+                        mirror.from.clone_from(&same.from);
+                    }
+                }
+            }
+        }
+        for (name, file) in &mut files.registries_d {
+            let Some(known) = known.registries_d.get(name) else { continue };
+            let known: HashMap<&str, &Vec<Provenance>> =
+                known.docker.iter().map(|(scope, storage)| (&**scope, &storage.from)).collect();
+            for (scope, storage) in &mut file.docker {
+                if let Some(from) = known.get(&**scope) {
+                    storage.from.clone_from(from);
+                }
+            }
+        }
+        Arc::new(files)
+    }
+}
+
+fn attribute(policy: &mut Policy, known: &[&Policy], additions: Option<&Additions>) {
+    let attributed = |own: &Requirements, candidates: &[&Requirements]| -> Requirements {
+        let source = |sourced: &Sourced| {
+            let same =
+                candidates.iter().flat_map(|known| known.iter()).find(|known| known.requirement == sourced.requirement);
+            same.unwrap_or(sourced).clone()
+        };
+        own.iter().map(source).collect()
+    };
+    let defaults: Vec<&Requirements> = known.iter().map(|known| &known.default).collect();
+    policy.default = attributed(&policy.default, &defaults);
+    for (transport, scopes) in &mut policy.transports {
+        let mut all = Scopes::with_capacity(scopes.len());
+        for (scope, own) in scopes.iter() {
+            let of_cluster = known.iter().filter_map(|known| known.transports.get(transport)?.get(&scope));
+            let added = additions.and_then(|additions| additions.get(&*scope));
+            let candidates: Vec<&Requirements> = of_cluster.chain(added).collect();
+            all.insert(&scope, attributed(own, &candidates));
+        }
+        *scopes = all;
+    }
+}
+
+/// Rendered MachineConfigs as they are compared with what is desired.
+struct Contained<'a> {
+    snapshot: &'a Snapshot,
+    compiled: &'a Compiled,
+    known: HashMap<&'a str, Option<NodeFiles>>,
+}
+
+impl<'a> Contained<'a> {
+    fn in_force(&mut self, pool: &'a Object<api::MachineConfigPool>, wanted: &NodeFiles) -> InForce {
+        let rendered = pool.value.spec.configuration.name.as_str();
+        match self.has(rendered, wanted) {
+            Some(true) => {}
+            Some(false) => return InForce::No,
+            None => return InForce::Unknown,
+        }
+        let status = &pool.value.status;
+        if !self.snapshot.has_read(Kind::Node) {
+            let is_rolled_out =
+                status.configuration.name == rendered && status.updated_machine_count == status.machine_count;
+            return if is_rolled_out { InForce::Yes } else { InForce::Unknown };
+        }
+        let mut answer = InForce::Yes;
+        for node in &self.snapshot.nodes {
+            if !pool_of_node(self.snapshot, node).is_some_and(|of_node| std::ptr::eq(of_node, pool)) {
+                continue;
+            }
+            match current_config(node).and_then(|current| self.has(current, wanted)) {
+                Some(true) => {}
+                Some(false) => return InForce::No,
+                None => answer = InForce::Unknown,
+            }
+        }
+        answer
+    }
+
+    fn has(&mut self, name: &'a str, wanted: &NodeFiles) -> Option<bool> {
+        let (snapshot, release) = (self.snapshot, self.compiled.release);
+        let read = self.known.entry(name).or_insert_with(|| {
+            let object = machine_config(snapshot, name)?;
+            let (_, files) = merge(vec![member(object)], release);
+            Some(as_written(&files))
+        });
+        read.as_ref().map(|read| have_same_content(read, wanted))
+    }
+}
+
+fn current_config<T>(node: &Object<T>) -> Option<&str> {
+    node.metadata.annotations.get(CURRENT_CONFIG).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+/// A node that a custom pool selects belongs to that one rather than to worker; master wins over everything.
+fn pool_of_node<'a>(snapshot: &'a Snapshot, node: &Object<api::Node>) -> Option<&'a Object<api::MachineConfigPool>> {
+    let selecting = snapshot.pools.iter().filter(|pool| {
+        pool.value.spec.node_selector.as_ref().is_some_and(|selector| selects(selector, &node.metadata.labels))
+    });
+    selecting.min_by_key(|pool| match pool.metadata.name.as_str() {
+        "master" => 0,
+        "arbiter" => 1,
+        "worker" => 3,
+        _ => 2,
+    })
+}
+
+/// Whether nodes do the same with both, whoever asked for it: requirements in any order, since the controller's is unspecified.
+fn have_same_content(a: &NodeFiles, b: &NodeFiles) -> bool {
+    let policy = |files: &NodeFiles| files.policy.as_ref().map(|file| comparable(&file.policy, None));
+    let namespaces = |files: &NodeFiles| -> BTreeMap<Box<str>, ComparablePolicy> {
+        let whole = |(namespace, file): (&Box<str>, &NamespaceFile)| {
+            let policy = match (file, &files.policy) {
+                (NamespaceFile::Whole(file), _) => comparable(&file.policy, None),
+                (NamespaceFile::Additions { scopes, .. }, Some(cluster)) => comparable(&cluster.policy, Some(scopes)),
+                (NamespaceFile::Additions { .. }, None) => return None,
+            };
+            Some((namespace.clone(), policy))
+        };
+        files.namespaces.iter().filter_map(whole).collect()
+    };
+    let conf = |conf: &RegistriesConf| {
+        let mut conf = conf.clone();
+        conf.short_name_mode = conf.short_name_mode.filter(|mode| !mode.is_empty());
+        for entry in &mut conf.registries {
+            entry.from.clear();
+            entry.mirrors.iter_mut().for_each(|mirror| mirror.from.clear());
+        }
+        conf
+    };
+    let confs = |files: &NodeFiles| -> (Option<RegistriesConf>, BTreeMap<Box<str>, RegistriesConf>) {
+        let drop_ins = files.registries_conf_d.iter().map(|(name, file)| (name.clone(), conf(file))).collect();
+        (files.registries_conf.as_ref().map(conf), drop_ins)
+    };
+    let storages = |files: &NodeFiles| -> BTreeMap<Box<str>, BTreeMap<Box<str>, (Option<Box<str>>, Option<bool>)>> {
+        let storage = |storage: &crate::model::registries_d::SignatureStorage| {
+            (storage.lookaside.clone(), storage.use_sigstore_attachments)
+        };
+        let file = |(name, file): (&Box<str>, &crate::model::registries_d::RegistriesD)| {
+            let default = file.default_docker.iter().map(|default| ("".into(), storage(default)));
+            (
+                name.clone(),
+                file.docker.iter().map(|(scope, own)| (scope.clone(), storage(own))).chain(default).collect(),
+            )
+        };
+        files.registries_d.iter().map(file).collect()
+    };
+    let unreadable = |files: &NodeFiles| files.unreadable.keys().cloned().collect::<Vec<_>>();
+    unreadable(a) == unreadable(b)
+        && confs(a) == confs(b)
+        && storages(a) == storages(b)
+        && policy(a) == policy(b)
+        && namespaces(a) == namespaces(b)
+}
+
+type ComparablePolicy = (Vec<u64>, BTreeMap<String, BTreeMap<String, Vec<u64>>>);
+
+/// A policy by the hashes of its requirements, sorted.
+fn comparable(policy: &Policy, additions: Option<&Additions>) -> ComparablePolicy {
+    use std::hash::BuildHasher;
+    let state = foldhash::fast::FixedState::default();
+    let hashes = |requirements: &[Sourced]| {
+        let mut hashes: Vec<u64> = requirements.iter().map(|sourced| state.hash_one(&*sourced.requirement)).collect();
+        hashes.sort_unstable();
+        hashes
+    };
+    let whole = additions.map(|additions| with_additions(policy, additions));
+    let policy = whole.as_ref().unwrap_or(policy);
+    let scopes = |scopes: &Scopes| scopes.iter().map(|(scope, own)| (scope.into_owned(), hashes(own))).collect();
+    let transports = policy.transports.iter().map(|(name, own)| (name.to_string(), scopes(own))).collect();
+    (hashes(&policy.default), transports)
+}

@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use oc_imagepolicy::compile::{Compiled, compile};
+use oc_imagepolicy::model::machine_config::Form;
 use oc_imagepolicy::model::release::Release;
 use oc_imagepolicy::snapshot::{Laying, Origin, Snapshot, Source};
 use serde_json::{Value, json};
@@ -81,6 +82,12 @@ fn check(line: &Value, release: &str) -> Result<(), String> {
                 && attached(content) == attached(expected));
         if !is_equal {
             return Err(format!("{path} is\n{content}\ninstead of\n{expected}"));
+        }
+    }
+    if let Some(expected) = line.get("machineConfig") {
+        let object = generated.machine_config("worker", Form::Bootstrap);
+        if object != *expected {
+            return Err(format!("the MachineConfig is\n{object}\ninstead of\n{expected}"));
         }
     }
     Ok(())

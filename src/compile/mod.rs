@@ -2,7 +2,9 @@
 //! refusals included.
 
 mod attachments;
+mod attribution;
 mod generated;
+pub mod in_force;
 mod mirrors;
 mod policy;
 pub mod pools;

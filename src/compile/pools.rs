@@ -1,12 +1,11 @@
 //! Which pool gets what: the three truths (interface.md 2), last writers and losers, and whether what is asked for is in force.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::{Compiled, Generated, policy, registry_sources, scopes};
+use super::attribution::Attribution;
+use super::{Compiled, Generated, policy};
 use crate::model::machine_config::{
     Contents, IgnitionFile, Member, MergedFile, ROLE, generated_name, ignition_files, merge,
 };
@@ -14,12 +13,11 @@ use crate::model::node_files::{
     NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, PolicyFile, PolicyForm, REGISTRIES_CONF,
     REGISTRIES_CONF_D, REGISTRIES_D, file_name,
 };
-use crate::model::policy::{Policy, Requirements, Sourced, Transport};
+use crate::model::policy::{Policy, Requirements, Transport};
 use crate::model::policy_write::{Additions, fits_atomic};
-use crate::model::provenance::{Provenance, Refusal, RefusalReason, RefusedBy};
-use crate::model::registries_conf::{RegistriesConf, Registry};
-use crate::model::scopes::Scopes;
-use crate::snapshot::{Kind, Object, Snapshot, api};
+use crate::model::provenance::{Refusal, RefusalReason, RefusedBy};
+use crate::model::registries_conf::RegistriesConf;
+use crate::snapshot::{Object, Snapshot, api};
 
 /// Pools whose nodes read the same.
 #[derive(Clone, Debug)]
@@ -55,17 +53,6 @@ pub struct Truth {
     pub groups: Vec<PoolGroup>,
     /// Why pools or nodes are missing above: sentences for a person.
     pub missing: Vec<String>,
-}
-
-/// Whether nodes have what the objects ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum InForce {
-    /// Every node of the pool has it.
-    Yes,
-    /// The rendered MachineConfig, or that of some node, has something else.
-    No,
-    /// The MachineConfigs or nodes are not known.
-    Unknown,
 }
 
 /// What the objects ask for: the generated MachineConfigs computed anew and merged with all the others of each pool.
@@ -141,34 +128,20 @@ pub fn of_node(snapshot: &Snapshot, compiled: &Compiled, node: &str) -> Result<P
     group.ok_or_else(|| format!("node {node} has no files"))
 }
 
-/// Whether each pool's nodes have what is desired. `desired` is `None` where the controller refuses: then no pool has it.
-pub fn in_force(snapshot: &Snapshot, compiled: &Compiled, desired: Option<&Truth>) -> BTreeMap<Arc<str>, InForce> {
-    let mut contents = Contained { snapshot, compiled, known: HashMap::new() };
-    let mut of_pool = |pool: &Wanted| {
-        let Some(object) = snapshot.pools.iter().find(|object| *object.metadata.name == *pool.name) else {
-            return InForce::Unknown;
-        };
-        let Some(desired) = desired else { return InForce::No };
-        let group = desired.groups.iter().find(|group| group.names().any(|name| *name == *pool.name));
-        group.map_or(InForce::Unknown, |group| contents.in_force(object, &group.files))
-    };
-    pools(snapshot).iter().map(|pool| (Arc::clone(&pool.name), of_pool(pool))).collect()
-}
-
 const BUILT_IN: &str = "machineconfiguration.openshift.io/mco-built-in";
 const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
 
 type Labels = BTreeMap<String, String>;
 
 /// A pool and what its selector takes.
-struct Wanted<'a> {
-    name: Arc<str>,
+pub(super) struct Wanted<'a> {
+    pub(super) name: Arc<str>,
     is_built_in: bool,
     selector: Option<&'a api::LabelSelector>,
 }
 
 /// Without pool objects master and worker (interface.md 2).
-fn pools(snapshot: &Snapshot) -> Vec<Wanted<'_>> {
+pub(super) fn pools(snapshot: &Snapshot) -> Vec<Wanted<'_>> {
     if snapshot.pools.is_empty() {
         let pool = |name: &str| Wanted { name: name.into(), is_built_in: true, selector: None };
         return ["master", "worker"].map(pool).into();
@@ -225,11 +198,11 @@ fn is_recomputed(object: &Object<api::MachineConfig>, pools: &[Wanted]) -> bool 
     name.starts_with("rendered-") || pools.iter().any(|pool| pool.is_built_in && *name == generated_name(&pool.name))
 }
 
-fn machine_config<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Object<api::MachineConfig>> {
+pub(super) fn machine_config<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Object<api::MachineConfig>> {
     snapshot.machine_configs.iter().find(|object| !name.is_empty() && object.metadata.name == name)
 }
 
-fn member(object: &Object<api::MachineConfig>) -> Member<'_> {
+pub(super) fn member(object: &Object<api::MachineConfig>) -> Member<'_> {
     Member {
         name: object.metadata.name.as_str().into(),
         role: object.metadata.labels.get(ROLE).map(String::as_str).unwrap_or_default().into(),
@@ -307,7 +280,7 @@ fn grouped<'a>(
 }
 
 /// Files that were written, read back.
-fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
+pub(super) fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
     let mut undecodable = Vec::new();
     let written =
         files.iter().filter(|(_, file)| file.contents != Some(Contents::Generated)).filter_map(|(path, file)| {
@@ -388,7 +361,7 @@ fn remove(files: &mut NodeFiles, path: &str) {
 }
 
 /// A namespace's policy in full (domain.md 2.7).
-fn with_additions(cluster: &Policy, additions: &Additions) -> Policy {
+pub(super) fn with_additions(cluster: &Policy, additions: &Additions) -> Policy {
     let mut policy = cluster.clone();
     for transport in [Transport::Docker, Transport::Atomic] {
         let scopes = policy.transports.entry(transport.clone()).or_default();
@@ -404,145 +377,15 @@ fn with_additions(cluster: &Policy, additions: &Additions) -> Policy {
     policy
 }
 
-/// Who asked for what is read back: the objects that ask for the same now, else the MachineConfig and the file (domain.md 3.4).
-struct Attribution {
-    known: Arc<NodeFiles>,
-}
-
-impl Attribution {
-    /// Where the controller refuses, what it would write if nobody checked is still good for recognising.
-    fn new(snapshot: &Snapshot, compiled: &Compiled) -> Self {
-        if let Ok(generated) = &compiled.generated {
-            return Self { known: Arc::clone(&generated.files) };
-        }
-        let (mut notes, mut refusals) = (Vec::new(), Vec::new());
-        let (release, payload) = (compiled.release, compiled.payload.as_ref());
-        let sources = registry_sources::effective(snapshot, release, payload, &mut notes, &mut refusals);
-        let policies = scopes::collect(snapshot, release, payload, &mut notes, &mut refusals);
-        let (policy, namespaces) = policy::unchecked(&sources, &policies, release);
-        Self { known: Arc::new(NodeFiles { policy, namespaces, ..NodeFiles::default() }) }
-    }
-
-    fn apply(&self, mut files: NodeFiles) -> Arc<NodeFiles> {
-        let known = &*self.known;
-        let cluster = known.policy.as_ref().map(|file| &file.policy);
-        if let (Some(file), Some(cluster)) = (&mut files.policy, cluster) {
-            attribute(&mut file.policy, &[cluster], None);
-        }
-        for (namespace, file) in &mut files.namespaces {
-            let (NamespaceFile::Whole(file), Some(cluster)) = (file, cluster) else { continue };
-            let additions = match known.namespaces.get(namespace) {
-                Some(NamespaceFile::Additions { scopes, .. }) => Some(scopes),
-                _ => None,
-            };
-            attribute(&mut file.policy, &[cluster], additions);
-        }
-        if let (Some(conf), Some(known)) = (&mut files.registries_conf, &known.registries_conf) {
-            let known: HashMap<&str, &Registry> = known.registries.iter().map(|entry| (entry.scope(), entry)).collect();
-            for entry in &mut conf.registries {
-                let Some(known) = known.get(entry.scope()) else { continue };
-                if !known.from.is_empty() {
-                    entry.from.clone_from(&known.from);
-                }
-                for mirror in &mut entry.mirrors {
-                    let same = known.mirrors.iter().find(|known| {
-                        known.location == mirror.location && known.pull_from_mirror == mirror.pull_from_mirror
-                    });
-                    if let Some(same) = same {
-                        mirror.from.clone_from(&same.from);
-                    }
-                }
-            }
-        }
-        for (name, file) in &mut files.registries_d {
-            let Some(known) = known.registries_d.get(name) else { continue };
-            let known: HashMap<&str, &Vec<Provenance>> =
-                known.docker.iter().map(|(scope, storage)| (&**scope, &storage.from)).collect();
-            for (scope, storage) in &mut file.docker {
-                if let Some(from) = known.get(&**scope) {
-                    storage.from.clone_from(from);
-                }
-            }
-        }
-        Arc::new(files)
-    }
-}
-
-fn attribute(policy: &mut Policy, known: &[&Policy], additions: Option<&Additions>) {
-    let attributed = |own: &Requirements, candidates: &[&Requirements]| -> Requirements {
-        let source = |sourced: &Sourced| {
-            let same =
-                candidates.iter().flat_map(|known| known.iter()).find(|known| known.requirement == sourced.requirement);
-            same.unwrap_or(sourced).clone()
-        };
-        own.iter().map(source).collect()
-    };
-    let defaults: Vec<&Requirements> = known.iter().map(|known| &known.default).collect();
-    policy.default = attributed(&policy.default, &defaults);
-    for (transport, scopes) in &mut policy.transports {
-        let mut all = Scopes::with_capacity(scopes.len());
-        for (scope, own) in scopes.iter() {
-            let of_cluster = known.iter().filter_map(|known| known.transports.get(transport)?.get(&scope));
-            let added = additions.and_then(|additions| additions.get(&*scope));
-            let candidates: Vec<&Requirements> = of_cluster.chain(added).collect();
-            all.insert(&scope, attributed(own, &candidates));
-        }
-        *scopes = all;
-    }
-}
-
-/// Rendered MachineConfigs as they are compared with what is desired.
-struct Contained<'a> {
-    snapshot: &'a Snapshot,
-    compiled: &'a Compiled,
-    known: HashMap<&'a str, Option<NodeFiles>>,
-}
-
-impl<'a> Contained<'a> {
-    fn in_force(&mut self, pool: &'a Object<api::MachineConfigPool>, wanted: &NodeFiles) -> InForce {
-        let rendered = pool.value.spec.configuration.name.as_str();
-        match self.has(rendered, wanted) {
-            Some(true) => {}
-            Some(false) => return InForce::No,
-            None => return InForce::Unknown,
-        }
-        let status = &pool.value.status;
-        if !self.snapshot.has_read(Kind::Node) {
-            let is_rolled_out =
-                status.configuration.name == rendered && status.updated_machine_count == status.machine_count;
-            return if is_rolled_out { InForce::Yes } else { InForce::Unknown };
-        }
-        let mut answer = InForce::Yes;
-        for node in &self.snapshot.nodes {
-            if !pool_of_node(self.snapshot, node).is_some_and(|of_node| std::ptr::eq(of_node, pool)) {
-                continue;
-            }
-            match current_config(node).and_then(|current| self.has(current, wanted)) {
-                Some(true) => {}
-                Some(false) => return InForce::No,
-                None => answer = InForce::Unknown,
-            }
-        }
-        answer
-    }
-
-    fn has(&mut self, name: &'a str, wanted: &NodeFiles) -> Option<bool> {
-        let (snapshot, release) = (self.snapshot, self.compiled.release);
-        let read = self.known.entry(name).or_insert_with(|| {
-            let object = machine_config(snapshot, name)?;
-            let (_, files) = merge(vec![member(object)], release);
-            Some(as_written(&files))
-        });
-        read.as_ref().map(|read| have_same_content(read, wanted))
-    }
-}
-
-fn current_config<T>(node: &Object<T>) -> Option<&str> {
+pub(super) fn current_config<T>(node: &Object<T>) -> Option<&str> {
     node.metadata.annotations.get(CURRENT_CONFIG).map(String::as_str).filter(|name| !name.is_empty())
 }
 
 /// A node that a custom pool selects belongs to that one rather than to worker; master wins over everything.
-fn pool_of_node<'a>(snapshot: &'a Snapshot, node: &Object<api::Node>) -> Option<&'a Object<api::MachineConfigPool>> {
+pub(super) fn pool_of_node<'a>(
+    snapshot: &'a Snapshot,
+    node: &Object<api::Node>,
+) -> Option<&'a Object<api::MachineConfigPool>> {
     let selecting = snapshot.pools.iter().filter(|pool| {
         pool.value.spec.node_selector.as_ref().is_some_and(|selector| selects(selector, &node.metadata.labels))
     });
@@ -552,70 +395,4 @@ fn pool_of_node<'a>(snapshot: &'a Snapshot, node: &Object<api::Node>) -> Option<
         "worker" => 3,
         _ => 2,
     })
-}
-
-/// Whether nodes do the same with both, whoever asked for it: requirements in any order, since the controller's is unspecified.
-fn have_same_content(a: &NodeFiles, b: &NodeFiles) -> bool {
-    let policy = |files: &NodeFiles| files.policy.as_ref().map(|file| comparable(&file.policy, None));
-    let namespaces = |files: &NodeFiles| -> BTreeMap<Box<str>, ComparablePolicy> {
-        let whole = |(namespace, file): (&Box<str>, &NamespaceFile)| {
-            let policy = match (file, &files.policy) {
-                (NamespaceFile::Whole(file), _) => comparable(&file.policy, None),
-                (NamespaceFile::Additions { scopes, .. }, Some(cluster)) => comparable(&cluster.policy, Some(scopes)),
-                (NamespaceFile::Additions { .. }, None) => return None,
-            };
-            Some((namespace.clone(), policy))
-        };
-        files.namespaces.iter().filter_map(whole).collect()
-    };
-    let conf = |conf: &RegistriesConf| {
-        let mut conf = conf.clone();
-        conf.short_name_mode = conf.short_name_mode.filter(|mode| !mode.is_empty());
-        for entry in &mut conf.registries {
-            entry.from.clear();
-            entry.mirrors.iter_mut().for_each(|mirror| mirror.from.clear());
-        }
-        conf
-    };
-    let confs = |files: &NodeFiles| -> (Option<RegistriesConf>, BTreeMap<Box<str>, RegistriesConf>) {
-        let drop_ins = files.registries_conf_d.iter().map(|(name, file)| (name.clone(), conf(file))).collect();
-        (files.registries_conf.as_ref().map(conf), drop_ins)
-    };
-    let storages = |files: &NodeFiles| -> BTreeMap<Box<str>, BTreeMap<Box<str>, (Option<Box<str>>, Option<bool>)>> {
-        let storage = |storage: &crate::model::registries_d::SignatureStorage| {
-            (storage.lookaside.clone(), storage.use_sigstore_attachments)
-        };
-        let file = |(name, file): (&Box<str>, &crate::model::registries_d::RegistriesD)| {
-            let default = file.default_docker.iter().map(|default| ("".into(), storage(default)));
-            (
-                name.clone(),
-                file.docker.iter().map(|(scope, own)| (scope.clone(), storage(own))).chain(default).collect(),
-            )
-        };
-        files.registries_d.iter().map(file).collect()
-    };
-    let unreadable = |files: &NodeFiles| files.unreadable.keys().cloned().collect::<Vec<_>>();
-    unreadable(a) == unreadable(b)
-        && confs(a) == confs(b)
-        && storages(a) == storages(b)
-        && policy(a) == policy(b)
-        && namespaces(a) == namespaces(b)
-}
-
-type ComparablePolicy = (Vec<u64>, BTreeMap<String, BTreeMap<String, Vec<u64>>>);
-
-/// A policy by the hashes of its requirements, sorted.
-fn comparable(policy: &Policy, additions: Option<&Additions>) -> ComparablePolicy {
-    use std::hash::BuildHasher;
-    let state = foldhash::fast::FixedState::default();
-    let hashes = |requirements: &[Sourced]| {
-        let mut hashes: Vec<u64> = requirements.iter().map(|sourced| state.hash_one(&*sourced.requirement)).collect();
-        hashes.sort_unstable();
-        hashes
-    };
-    let whole = additions.map(|additions| with_additions(policy, additions));
-    let policy = whole.as_ref().unwrap_or(policy);
-    let scopes = |scopes: &Scopes| scopes.iter().map(|(scope, own)| (scope.into_owned(), hashes(own))).collect();
-    let transports = policy.transports.iter().map(|(name, own)| (name.to_string(), scopes(own))).collect();
-    (hashes(&policy.default), transports)
 }

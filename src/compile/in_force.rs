@@ -1,0 +1,174 @@
+//! Whether nodes have what the objects ask for (interface.md 2).
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Compiled;
+use super::pools::{
+    Truth, Wanted, as_written, current_config, machine_config, member, pool_of_node, pools, with_additions,
+};
+use crate::model::machine_config::merge;
+use crate::model::node_files::{NamespaceFile, NodeFiles};
+use crate::model::policy::{Policy, Sourced};
+use crate::model::registries_conf::RegistriesConf;
+use crate::snapshot::{Kind, Object, Snapshot, api};
+
+/// Whether nodes have what the objects ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum InForce {
+    /// Every node of the pool has it.
+    Yes,
+    /// The rendered MachineConfig, or that of some node, has something else.
+    No,
+    /// The MachineConfigs or nodes are not known.
+    Unknown,
+}
+
+/// Whether each pool's nodes have what is desired. `desired` is `None` where the controller refuses: then no pool has it.
+pub fn in_force(snapshot: &Snapshot, compiled: &Compiled, desired: Option<&Truth>) -> BTreeMap<Arc<str>, InForce> {
+    let mut contents = Contained { snapshot, compiled, known: HashMap::new() };
+    let mut of_pool = |pool: &Wanted| {
+        let Some(object) = snapshot.pools.iter().find(|object| *object.metadata.name == *pool.name) else {
+            return InForce::Unknown;
+        };
+        let Some(desired) = desired else { return InForce::No };
+        let group = desired.groups.iter().find(|group| group.names().any(|name| *name == *pool.name));
+        group.map_or(InForce::Unknown, |group| contents.in_force(object, &group.files))
+    };
+    pools(snapshot).iter().map(|pool| (Arc::clone(&pool.name), of_pool(pool))).collect()
+}
+
+/// Rendered MachineConfigs as they are compared with what is desired.
+struct Contained<'a> {
+    snapshot: &'a Snapshot,
+    compiled: &'a Compiled,
+    known: HashMap<&'a str, Option<NodeFiles>>,
+}
+
+impl<'a> Contained<'a> {
+    fn in_force(&mut self, pool: &'a Object<api::MachineConfigPool>, wanted: &NodeFiles) -> InForce {
+        let rendered = pool.value.spec.configuration.name.as_str();
+        match self.has(rendered, wanted) {
+            Some(true) => {}
+            Some(false) => return InForce::No,
+            None => return InForce::Unknown,
+        }
+        let status = &pool.value.status;
+        if !self.snapshot.has_read(Kind::Node) {
+            let is_rolled_out =
+                status.configuration.name == rendered && status.updated_machine_count == status.machine_count;
+            return if is_rolled_out { InForce::Yes } else { InForce::Unknown };
+        }
+        let mut answer = InForce::Yes;
+        for node in &self.snapshot.nodes {
+            if !pool_of_node(self.snapshot, node).is_some_and(|of_node| std::ptr::eq(of_node, pool)) {
+                continue;
+            }
+            match current_config(node).and_then(|current| self.has(current, wanted)) {
+                Some(true) => {}
+                Some(false) => return InForce::No,
+                None => answer = InForce::Unknown,
+            }
+        }
+        answer
+    }
+
+    fn has(&mut self, name: &'a str, wanted: &NodeFiles) -> Option<bool> {
+        let (snapshot, release) = (self.snapshot, self.compiled.release);
+        let read = self.known.entry(name).or_insert_with(|| {
+            let object = machine_config(snapshot, name)?;
+            let (_, files) = merge(vec![member(object)], release);
+            Some(as_written(&files))
+        });
+        read.as_ref().map(|read| have_same_content(read, wanted))
+    }
+}
+
+/// Whether nodes do the same with both, whoever asked for it.
+fn have_same_content(a: &NodeFiles, b: &NodeFiles) -> bool {
+    Comparable::of(a) == Comparable::of(b)
+}
+
+/// Lookaside and whether sigstore attachments are read.
+type StorageSettings<'f> = (Option<&'f str>, Option<bool>);
+
+/// Files without what makes no difference on a node.
+#[derive(PartialEq, Eq)]
+struct Comparable<'f> {
+    policy: Option<ComparablePolicy>,
+    namespaces: BTreeMap<&'f str, ComparablePolicy>,
+    /// By file name; empty for the main file.
+    registries: BTreeMap<&'f str, RegistriesConf>,
+    /// By file name and scope; empty for the default.
+    storages: BTreeMap<(&'f str, &'f str), StorageSettings<'f>>,
+    unreadable: Vec<&'f str>,
+}
+
+impl<'f> Comparable<'f> {
+    fn of(files: &'f NodeFiles) -> Self {
+        let mut namespaces = BTreeMap::new();
+        for (namespace, file) in &files.namespaces {
+            let policy = match (file, &files.policy) {
+                (NamespaceFile::Whole(file), _) => ComparablePolicy::of(&file.policy),
+                (NamespaceFile::Additions { scopes, .. }, Some(cluster)) => {
+                    ComparablePolicy::of(&with_additions(&cluster.policy, scopes))
+                }
+                (NamespaceFile::Additions { .. }, None) => continue,
+            };
+            namespaces.insert(&**namespace, policy);
+        }
+        let drop_ins = files.registries_conf_d.iter().map(|(name, conf)| (&**name, conf));
+        let confs = files.registries_conf.iter().map(|conf| ("", conf)).chain(drop_ins);
+        let mut storages = BTreeMap::new();
+        for (name, file) in &files.registries_d {
+            let default = file.default_docker.iter().map(|storage| ("", storage));
+            let of_scopes = file.docker.iter().map(|(scope, storage)| (&**scope, storage));
+            storages.extend(default.chain(of_scopes).map(|(scope, storage)| {
+                ((&**name, scope), (storage.lookaside.as_deref(), storage.use_sigstore_attachments))
+            }));
+        }
+        Self {
+            policy: files.policy.as_ref().map(|file| ComparablePolicy::of(&file.policy)),
+            namespaces,
+            registries: confs.map(|(name, conf)| (name, without_provenance(conf))).collect(),
+            storages,
+            unreadable: files.unreadable.keys().map(|path| &**path).collect(),
+        }
+    }
+}
+
+fn without_provenance(conf: &RegistriesConf) -> RegistriesConf {
+    let mut conf = conf.clone();
+    conf.short_name_mode = conf.short_name_mode.filter(|mode| !mode.is_empty());
+    for entry in &mut conf.registries {
+        entry.from.clear();
+        entry.mirrors.iter_mut().for_each(|mirror| mirror.from.clear());
+    }
+    conf
+}
+
+/// A policy by the hashes of its requirements, in any order, since the controller's is unspecified.
+#[derive(PartialEq, Eq)]
+struct ComparablePolicy {
+    default: Vec<u64>,
+    scopes: BTreeMap<(String, String), Vec<u64>>,
+}
+
+impl ComparablePolicy {
+    fn of(policy: &Policy) -> Self {
+        let state = foldhash::fast::FixedState::default();
+        let hashes = |requirements: &[Sourced]| {
+            let mut hashes: Vec<u64> =
+                requirements.iter().map(|sourced| state.hash_one(&*sourced.requirement)).collect();
+            hashes.sort_unstable();
+            hashes
+        };
+        let all = policy.transports.iter().flat_map(|(transport, scopes)| {
+            scopes.iter().map(move |(scope, own)| ((transport.to_string(), scope.into_owned()), own))
+        });
+        Self { default: hashes(&policy.default), scopes: all.map(|(place, own)| (place, hashes(own))).collect() }
+    }
+}

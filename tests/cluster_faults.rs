@@ -277,7 +277,44 @@ fn a_slow_body_ends_with_the_time_limit() {
 #[test]
 fn an_expired_token_is_said_to_be_one() {
     let server = Server::start(|_| Response::status(401, "Unauthorized"));
-    cluster_error(read(&server, CIP), "401 Unauthorized", &format!("oc login {}", server.url));
+    let login = format!("oc login {}", server.url);
+    cluster_error(read(&server, CIP), "(401 Unauthorized): the kubeconfig has no credentials", &login);
+    let args = ConnectionArgs { token: Some("old".into()), ..args(&server) };
+    let result = block_on_read(&connect_in(&args, &Environment::default()).unwrap(), CIP, None);
+    cluster_error(result, "(401 Unauthorized): the login has expired", &login);
+}
+
+#[test]
+#[ignore = "the next test runs it in a process of its own"]
+fn waits_for_ever() {
+    let server = Server::start(|request| empty_cluster(request).stall(Duration::from_secs(60)));
+    println!("ready");
+    println!("{:?}", read(&server, CIP).unwrap_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_interrupts() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["waits_for_ever", "--exact", "--ignored", "--nocapture"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        assert!(output.read_line(&mut line).unwrap() > 0);
+    }
+    // It listens for the signal once the request is under way.
+    std::thread::sleep(Duration::from_millis(500));
+    let begin = Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("Interrupted"), "{rest}");
+    assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -483,6 +520,16 @@ fn nobody_at_home() {
     let read = |server: String| block_on_read(&connect_in(&args(server), &Environment::default()).unwrap(), CIP, None);
     let begin = Instant::now();
     cluster_error(read(format!("https://127.0.0.1:{port}")), "connection refused", "oc config view --minify");
+    assert!(begin.elapsed() < Duration::from_secs(2));
+
+    // Somebody takes the call and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let hurried = ConnectionArgs { request_timeout: Some("400ms".into()), ..args(url) };
+    let begin = Instant::now();
+    let error =
+        block_on_read(&connect_in(&hurried, &Environment::default()).unwrap(), CIP, None).unwrap_err().to_string();
+    assert!(error.contains("cannot be reached in time") || error.contains("within 0.4 s"), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(2));
 
     let plain = Server::start(empty_cluster);

@@ -307,7 +307,8 @@ fn who_the_server_is_gets_checked() {
         ConnectionArgs { server: cluster.url.strip_prefix("https://").map(str::to_string), ..admin() },
         ConnectionArgs { request_timeout: Some("0".into()), ..admin() },
     ] {
-        read_with(&args, &needs, None).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+        read_with(&args, &needs, None)
+            .unwrap_or_else(|error| panic!("{:?} {:?}: {error}", args.server, args.tls_server_name));
     }
 }
 

@@ -76,7 +76,13 @@ fn authorization(user: &str, change: impl FnOnce(&mut ConnectionArgs)) -> Vec<St
     let (server, directory) = (images(), TempDir::new().unwrap());
     let mut args = with_file(&write(&directory, "config", &kubeconfig(&server.url, user)));
     change(&mut args);
-    read(&connect(&args).unwrap()).unwrap();
+    let connection = connect(&args).unwrap();
+    assert!(
+        !["inline", "from-file", "opensesame", "flag", "oidc-token"]
+            .iter()
+            .any(|secret| format!("{connection:?}").contains(secret))
+    );
+    read(&connection).unwrap();
     server.log()[0].header("authorization").into_iter().map(str::to_string).collect()
 }
 
@@ -227,7 +233,7 @@ fn a_token_comes_from_where_kubectl_takes_it() {
     let nothing = |_: &mut ConnectionArgs| {};
     for (user, expected) in [
         ("{token: inline}", "Bearer inline"),
-        ("{token: '', tokenFile: '', username: me, password: pass}", "Basic bWU6cGFzcw=="),
+        ("{token: '', tokenFile: '', username: me, password: opensesame}", "Basic bWU6b3BlbnNlc2FtZQ=="),
         (&format!("{{tokenFile: {file}}}"), "Bearer from-file"),
         (&format!("{{token: inline, tokenFile: {file}}}"), "Bearer from-file"),
         ("{token: inline, tokenFile: absent}", "Bearer inline"),
@@ -238,7 +244,7 @@ fn a_token_comes_from_where_kubectl_takes_it() {
     assert_eq!(authorization("{}", nothing), [] as [&str; 0]);
     assert_eq!(authorization("null", nothing), [] as [&str; 0]);
     for user in
-        ["{token: inline}", "{username: me, password: pass}", "{tokenFile: absent}", "{exec: {command: absent}}"]
+        ["{token: inline}", "{username: me, password: opensesame}", "{tokenFile: absent}", "{exec: {command: absent}}"]
     {
         let flag = |args: &mut ConnectionArgs| args.token = Some("flag".into());
         assert_eq!(authorization(user, flag), ["Bearer flag"], "{user}");

@@ -18,8 +18,8 @@ const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// For reaching the server at all.
 const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// The connection flags of kubectl. The default is kubectl's without any flag.
-#[derive(Clone, Debug)]
+/// The connection flags of kubectl. The default is kubectl's without any flag. Not `Debug`: it may hold a token.
+#[derive(Clone)]
 pub struct ConnectionArgs {
     /// `--kubeconfig`: only this file.
     pub kubeconfig: Option<PathBuf>,
@@ -137,6 +137,12 @@ impl Connection {
     /// The namespace of the context, else `default`: what kubectl takes without `-n`.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Whether nothing says who one is.
+    pub(super) fn is_anonymous(&self) -> bool {
+        let auth = &self.config.auth_info;
+        auth.token.is_none() && auth.username.is_none() && auth.client_certificate_data.is_none()
     }
 
     /// The context, where there is one.

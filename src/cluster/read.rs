@@ -410,7 +410,7 @@ fn gap(kind: Kind, reason: GapReason, message: String) -> Gap {
 struct Page {
     #[serde(default)]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     metadata: PageMetadata,
     /// Go writes an empty list as `null`; one that is absent is no list.
     #[serde(deserialize_with = "nullable")]

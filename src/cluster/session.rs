@@ -77,6 +77,7 @@ pub(super) struct Session {
     client: kube::Client,
     server: String,
     plugin: Option<String>,
+    anonymous: bool,
     request_timeout: Option<Duration>,
     lanes: Semaphore,
     received: AtomicU64,
@@ -107,6 +108,7 @@ impl Session {
             client,
             server: connection.server().to_string(),
             plugin: connection.plugin.clone(),
+            anonymous: connection.is_anonymous(),
             request_timeout: connection.request_timeout,
             lanes: Semaphore::new(LANES),
             received: AtomicU64::new(0),
@@ -246,7 +248,12 @@ impl Session {
             Some(plugin) => format!("log in again with `{}`, or `oc login {}`", plain(plugin, 200), self.server),
             None => format!("`oc login {}`", self.server),
         };
-        self.error("it does not know you (401 Unauthorized): the token has expired or is not one of its own", hint)
+        let why = if self.anonymous {
+            "the kubeconfig has no credentials"
+        } else {
+            "the login has expired or is not one of its own"
+        };
+        self.error(format!("it does not know you (401 Unauthorized): {why}"), hint)
     }
 
     fn timed_out(&self, path: &str) -> Error {

@@ -193,3 +193,189 @@ fn plain(text: &str) -> Option<Value> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::files::yaml::{self, Budget};
+
+    /// What the general parser says, where it is one document without warnings.
+    fn general(text: &str) -> Option<Value> {
+        let mut documents = Vec::new();
+        yaml::general(text, 0, &Budget::default(), &mut documents).ok()?;
+        let document = documents.pop()?;
+        (documents.is_empty() && document.warnings.is_empty()).then_some(document.value)
+    }
+
+    #[track_caller]
+    fn agree(text: &str) -> bool {
+        let found = parse(text);
+        if let Some((value, _)) = &found {
+            assert_eq!(Some(value), general(text).as_ref(), "{text}");
+        }
+        found.is_some()
+    }
+
+    #[test]
+    fn ordinary_manifests_are_recognised() {
+        for text in [
+            "apiVersion: v1\nkind: Image\nmetadata:\n  name: x\nspec:\n  scopes:\n  - a:5000/b\n  - 'c'\n  x: [a, b]\n  z: {}\n",
+            "---\n# c\na:\n\n    - b: 1\n      c:\n        d: 'x y'\n    -   b: 2\n        c: \"z\"\nb: null\n",
+            "a:\n- b:\n  - c\n  d: 1.5\ne:",
+        ] {
+            assert!(agree(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ordinary_is_left_alone() {
+        for text in [
+            "",
+            "a",
+            "- a",
+            "a: b: c",
+            "a: b #c",
+            "a: |\n  x",
+            "a: b\n  c",
+            "a: 'b'\n  c",
+            "a: &x b",
+            "a: on",
+            "on: a",
+            "a: .inf",
+            "a: 1\na: 2",
+            "a: \"\\n\"",
+            "a: 'it''s'",
+            "a:\tb",
+            "a: b\r\n",
+            "a: ä",
+            "a: [b: c]",
+            "a: [b,]",
+            "a: {b: c}",
+            "a: *x",
+            "a: !x b",
+            "? a",
+            "a: 1\n...\nb: 2",
+            " a: 1",
+            "a: 1\n b: 2",
+            "a:\n  - b\n c: d",
+            "a: [b\n]",
+            "a: -",
+            "a: - b",
+            "- - a",
+            "a:\n- b\n  c: d",
+            "null: x",
+            "a: b:",
+            "a: @b",
+            "a: %b",
+            "a: ~x\n  y",
+            "%YAML 1.1",
+        ] {
+            assert!(parse(text).is_none(), "{text:?}");
+        }
+        let deep: String = (0..500).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
+        assert!(parse(&deep).is_none());
+    }
+
+    fn scalar() -> impl Strategy<Value = String> {
+        let tricky = prop::sample::select(vec![
+            "",
+            "x",
+            "a b",
+            "on",
+            "y",
+            "null",
+            "~",
+            "014",
+            "08",
+            "0x1f",
+            "1_0",
+            "1.5",
+            "1e3",
+            ".5",
+            ".inf",
+            "-1",
+            "+1",
+            "a:b",
+            "a: b",
+            "a #b",
+            "a#b",
+            "'q'",
+            "'it''s'",
+            "\"d\"",
+            "\"\\n\"",
+            "[]",
+            "{}",
+            "[a, b]",
+            "[a,]",
+            "[a b]",
+            "{a: b}",
+            "|",
+            ">-",
+            "*a",
+            "&a b",
+            "!t x",
+            "- a",
+            "-",
+            "?",
+            ":",
+            "#c",
+            "@x",
+            "`x",
+            "%x",
+            "a,b",
+            "a]",
+            "http://x/y",
+            "quay.io/a/b:v1",
+            "*.io",
+            "---",
+            "...",
+            "ä",
+            "a\t",
+            "<<",
+            "=",
+            "2001-01-01",
+            "'a' b",
+            "\"a\"b",
+            "a'",
+            "a\"",
+            "[a]b",
+            "{}b",
+            "(x)",
+            "$x",
+            "_",
+            "/x",
+            "a  b ",
+            "key:",
+            "k: ",
+        ]);
+        prop_oneof![4 => "[a-z0-9./:-]{0,12}", 3 => tricky.prop_map(str::to_string), 1 => "[ -~]{0,8}"]
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let key = prop_oneof![4 => "[a-e]", 1 => scalar()];
+        let separator = prop::sample::select(vec![": ", ":", ":  ", " : "]);
+        let indent = prop::sample::select(vec![0usize, 0, 2, 2, 4, 4, 6, 1, 3]);
+        let dashes = prop::sample::select(vec!["", "", "", "- ", "-   ", "- - ", "-"]);
+        let whole = (dashes, key, separator, scalar())
+            .prop_map(|(dash, key, separator, value)| format!("{dash}{key}{separator}{value}"));
+        let item = scalar().prop_map(|value| format!("- {value}"));
+        let other = prop::sample::select(vec!["", "   ", "# c", "---", "...", "--- a", "\t"]).prop_map(str::to_string);
+        (indent, prop_oneof![6 => whole, 3 => item, 1 => scalar(), 1 => other])
+            .prop_map(|(indent, text)| format!("{}{text}", " ".repeat(indent)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn both_parsers_agree(lines in prop::collection::vec(line(), 1..6), end in prop::bool::ANY) {
+            let mut text = lines.join("\n");
+            if end {
+                text.push('\n');
+            }
+            agree(&text);
+        }
+    }
+}

@@ -46,6 +46,12 @@ pub fn locate(origin: &Origin, path: &str) -> Option<Location> {
     Some(location(source, found.value_or_key()))
 }
 
+/// Where an object begins, in bytes of its file: its `kind`.
+pub(super) fn offset(origin: &Origin) -> Option<usize> {
+    let (_, found) = find(origin, "kind")?;
+    Some(found.key.unwrap_or(found.value).start)
+}
+
 /// Like [`locate`], the key instead of its value; an item of a list stands for itself.
 pub fn locate_key(origin: &Origin, path: &str) -> Option<Location> {
     let (source, found) = find(origin, path)?;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
-use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use memchr::memmem;
 use serde_json::{Map, Number, Value};
 
@@ -16,23 +16,35 @@ use super::{block, json};
 
 /// How deep a document may be nested. The real objects stay below 30, CustomResourceDefinitions below 80.
 pub const MAX_DEPTH: usize = 128;
+/// How much text one reading may take in, decompressed.
+pub const MAX_INPUT: usize = 256 << 20;
 /// What all values of one reading may weigh in memory, roughly in bytes.
 const MAX_WEIGHT: usize = 1 << 30;
 /// What of that may come from aliases.
 const MAX_EXPANDED: usize = 32 << 20;
 /// What a value weighs besides its text.
 const NODE_WEIGHT: usize = std::mem::size_of::<Value>();
+/// What a document costs besides its values, and what follows from it.
+const DOCUMENT_WEIGHT: usize = 512;
 /// Below this, threads cost more than they bring.
 const PARALLEL_FROM: usize = 512 << 10;
 
 /// What is left of the memory that values may take. One for all files that are read together.
 #[derive(Debug, Default)]
 pub struct Budget {
+    bytes: AtomicUsize,
     weight: AtomicUsize,
     expanded: AtomicUsize,
 }
 
 impl Budget {
+    pub(super) fn read(&self, bytes: usize) -> Result<(), &'static str> {
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > MAX_INPUT {
+            return Err("there is more than 256 MiB to read");
+        }
+        Ok(())
+    }
+
     pub(super) fn spend(&self, weight: usize) -> Result<(), &'static str> {
         if self.weight.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > MAX_WEIGHT {
             return Err("the input holds more values than fit into 1 GiB of memory");
@@ -84,9 +96,12 @@ pub fn documents(text: &str, budget: &Budget) -> Result<Vec<Document>, Remark> {
     if text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).starts_with('{') {
         match json::documents(text, budget) {
             Ok(documents) => return Ok(documents),
-            // A flow mapping of YAML begins in the same way, and kubectl tries YAML then, too.
+            // A flow mapping of YAML begins in the same way, and kubectl tries YAML then, too. Who came further tells more.
             Err(problem) if problem.other.is_some() => return Err(problem),
-            Err(problem) => return yaml_documents(text, budget).map_err(|_| problem),
+            Err(problem) => {
+                let further = |other: Remark| if other.offset > problem.offset { other } else { problem };
+                return yaml_documents(text, budget).map_err(further);
+            }
         }
     }
     yaml_documents(text, budget)
@@ -165,6 +180,10 @@ fn decode_all(text: &str, chunks: &[Range<usize>], budget: &Budget) -> Result<Ve
     let mut documents = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         let source = text.get(chunk.clone()).unwrap_or_default();
+        if source.trim_start_matches("---").trim_ascii().is_empty() {
+            continue;
+        }
+        budget.spend(DOCUMENT_WEIGHT).map_err(|message| Remark::new(chunk.start, message))?;
         if let Some((value, weight)) = block::parse(source) {
             budget.spend(weight).map_err(|message| Remark::new(chunk.start, message))?;
             documents.push(Document { value, range: chunk.clone(), warnings: Vec::new() });
@@ -195,7 +214,11 @@ pub(super) fn general(source: &str, base: usize, budget: &Budget, into: &mut Vec
     for event in parser(source) {
         let (event, span) = event.map_err(|error| {
             let offset = error.marker().byte_offset().unwrap_or_default();
-            Remark::new(base + offset.min(source.len()), error.kind().to_string())
+            let message = match error.kind() {
+                ErrorKind::RecursionLimitExceeded => too_deep(),
+                kind => kind.to_string(),
+            };
+            Remark::new(base + offset.min(source.len()), message)
         })?;
         let place = span.start.byte_offset().unwrap_or_default();
         if let Event::DocumentStart(marked, _) = event {
@@ -208,6 +231,9 @@ pub(super) fn general(source: &str, base: usize, budget: &Budget, into: &mut Vec
                 warning.offset += base;
             }
             if let Some(value) = builder.finish() {
+                if !first {
+                    budget.spend(DOCUMENT_WEIGHT).map_err(|message| Remark::new(base + start, message))?;
+                }
                 if !first && !explicit && !value.is_null() {
                     warnings
                         .push(Remark::new(base + start, "kubectl reads nothing behind `...`, up to the next `---`"));
@@ -371,7 +397,7 @@ impl<'a> Builder<'a> {
             return Err("a mapping or a sequence cannot be a key".into());
         }
         if self.stack.len() == MAX_DEPTH {
-            return Err(format!("nested more than {MAX_DEPTH} deep").into());
+            return Err(too_deep().into());
         }
         self.budget.spend(NODE_WEIGHT)?;
         self.stack.push(Frame { anchor, weight: NODE_WEIGHT, node });
@@ -479,6 +505,10 @@ impl<'a> Builder<'a> {
     }
 }
 
+fn too_deep() -> String {
+    format!("this is nested more than {MAX_DEPTH} deep")
+}
+
 fn core_name(tag: &Tag) -> Option<Cow<'_, str>> {
     tag.suffix_in_namespace("tag:yaml.org,2002:")
 }
@@ -545,4 +575,169 @@ fn merge(map: &mut Map<String, Value>, value: Value, alias: bool) -> Result<(), 
         _ => return Err(WRONG.into()),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn decode(text: &str) -> Vec<Value> {
+        let documents = documents(text, &Budget::default()).unwrap_or_else(|problem| panic!("{text:?}: {problem:?}"));
+        documents.into_iter().map(|document| document.value).collect()
+    }
+
+    #[track_caller]
+    fn problem(text: &str) -> Remark {
+        documents(text, &Budget::default()).expect_err(text)
+    }
+
+    /// What sigs.k8s.io/yaml 1.6 makes of these, by running it; tests/files.rs asks the real kubectl about them and more.
+    #[test]
+    fn scalars_merges_and_keys_are_kubectl_s() {
+        for (text, expected) in [
+            ("a: y", json!({"a": true})),
+            ("a: 'y'", json!({"a": "y"})),
+            ("y: 1", json!({"true": 1})),
+            ("a: !!str y", json!({"a": "y"})),
+            ("a: ! 12", json!({"a": "12"})),
+            ("a: !!int \"12\"", json!({"a": 12})),
+            ("a: !foo bar", json!({"a": "bar"})),
+            ("a: !!binary aGk=", json!({"a": "hi"})),
+            ("a: 014", json!({"a": 12})),
+            ("a: 08", json!({"a": 8})),
+            ("a: 2001-01-01", json!({"a": "2001-01-01"})),
+            ("4.20: x", json!({"4.2": "x"})),
+            ("1e6: x", json!({"1e+06": "x"})),
+            ("014: x", json!({"12": "x"})),
+            ("a: &x {b: 1}\nc: *x", json!({"a": {"b": 1}, "c": {"b": 1}})),
+            ("a: &x k\n*x : 1", json!({"a": "k", "k": 1})),
+            ("a: &x {b: 1, c: 2}\nd:\n  b: 0\n  <<: *x\n  c: 3", json!({"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}})),
+            ("<<: [{a: 1}, {a: 2, b: 3}]", json!({"a": 1, "b": 3})),
+            ("'<<': x", json!({"<<": "x"})),
+            ("a: |\n  x\n   y\n", json!({"a": "x\n y\n"})),
+            ("a: >-\n  x\n  y\n", json!({"a": "x y"})),
+            ("a:\n- b\n-\n- c: d\n  e:", json!({"a": ["b", null, {"c": "d", "e": null}]})),
+            ("\u{feff}a: b\r\nc: d\r\n", json!({"a": "b", "c": "d"})),
+            ("{a: b}", json!({"a": "b"})),
+            ("{\"a\": \"\\ud83d\\ude00\", \"b\": 1.0}", json!({"a": "😀", "b": 1})),
+        ] {
+            assert_eq!(decode(text), [expected], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn documents_are_cut_where_they_end() {
+        for (text, count) in [
+            ("", 0),
+            ("---\n---\n# nothing\n---\n", 0),
+            ("a: 1\n---\nb: 2\n--- # comment\nc: 3\n---", 3),
+            ("a: |\n  ---\n  x\n---\nb: 1", 2),
+            ("a: 1\n...\nb: 2\n", 2),
+            ("%YAML 1.1\n---\na: 1\n", 1),
+            ("a: 1\n...\n%YAML 1.1\n---\nb: 1\n---\nc: 1\n", 3),
+            ("--- {a: 1}\n--- {b: 1}\n", 2),
+            ("{\"a\": 1}\n{\"b\": 2}\n", 2),
+            ("a: 1\n---x: 2\n", 1),
+        ] {
+            let found = documents(text, &Budget::default()).unwrap();
+            assert_eq!(found.len(), count, "{text:?}");
+            for document in found {
+                let alone = text.get(document.range.clone()).unwrap();
+                assert_eq!(decode(alone), [document.value], "{alone:?} of {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn warnings_tell_what_kubectl_does() {
+        let warnings = |text: &str| documents(text, &Budget::default()).unwrap().pop().unwrap().warnings;
+        let found = warnings("a: 1\nb: on\n");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].offset, 8);
+        assert!(found[0].message.starts_with("`on` without quotes is read as true"), "{found:?}");
+        assert_eq!(warnings("no: 1\n").len(), 1);
+        assert_eq!(warnings("a: true\nb: 'on'\nc: \"y\"\nd: yess\n"), []);
+        assert!(warnings("a: 1\n...\nb: 2\n")[0].message.starts_with("kubectl reads nothing behind"));
+    }
+
+    #[test]
+    fn a_key_there_twice_names_both_places() {
+        for (text, first, second) in [
+            ("a: 1\nb: 2\na: 3\n", 0, 10),
+            ("x: 1\n---\nm:\n  c: {d: 1}\n  a: 1\n  'a': 3\n", 26, 33),
+            ("{a: 1, b: {c: 1}, a: 2}", 1, 18),
+            ("{\"x\": {\"a\": 1, \"a\": 2}}", 7, 15),
+            ("{\"x\": 1}\n{\"a\": 1, \"a\": 2}", 10, 18),
+            ("b: &b {a: 1}\nc:\n  x: 1\n  <<: *b\n  x: 2\n", 18, 34),
+            ("on: 1\nyes: 2\n", 0, 6),
+        ] {
+            let problem = problem(text);
+            assert_eq!((problem.offset, problem.other), (second, Some(("first in", first))), "{text:?} {problem:?}");
+        }
+        // What is merged may be written again.
+        assert_eq!(decode("b: &b {a: 1}\nc:\n  <<: *b\n  a: 2\n").len(), 1);
+    }
+
+    #[test]
+    fn problems_say_where() {
+        for (text, offset, words) in [
+            ("a: b\nc: [d\n", 8, "unclosed bracket"),
+            ("a: 1\n---\nb: \"x\n", 12, "quote"),
+            ("a: x\u{1}", 4, "control characters"),
+            ("a: .inf", 3, "infinity"),
+            ("null: 1", 0, "null cannot be a key"),
+            ("? [a]\n: b", 2, "cannot be a key"),
+            ("a: !!int x", 9, "`x` is no !!int"),
+            ("a: &a [*a]", 7, "its own alias"),
+            ("<<: 1", 4, "wants a mapping"),
+            ("a: *x", 3, "anchor"),
+            ("{\"a\": 1,\n \"b\": ]}", 15, ""),
+        ] {
+            let problem = problem(text);
+            assert_eq!(problem.offset, offset, "{text:?} {problem:?}");
+            assert!(problem.message.contains(words), "{text:?} {problem:?}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_cut_short() {
+        let laughs: String = (1..20)
+            .map(|level| format!("b{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(",")))
+            .collect();
+        for (text, words) in [
+            (format!("a: &a0 [x]\n{laughs}"), "aliases expand"),
+            (format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a, ".repeat(100)), "aliases expand"),
+            ("[".repeat(1 << 20), "nested more than"),
+            ("- ".repeat(1 << 20), "nested more than"),
+            (format!("{{\"a\":{}", "[".repeat(1 << 20)), "nested"),
+            (
+                "a:\n".repeat(1000).lines().enumerate().map(|(i, line)| format!("{}{line}\n", " ".repeat(i))).collect(),
+                "nested",
+            ),
+        ] {
+            assert!(problem(&text).message.contains(words), "{:?}", problem(&text));
+        }
+        let long = format!("a: {}\n", "x".repeat(20 << 20));
+        assert_eq!(decode(&long).len(), 1);
+        let budget = Budget::default();
+        budget.spend(MAX_WEIGHT - 1000).unwrap();
+        assert!(documents(&format!("a: [{}]", "[],".repeat(100)), &budget).unwrap_err().message.contains("1 GiB"));
+        let budget = Budget::default();
+        budget.spend(MAX_WEIGHT - 1000).unwrap();
+        assert!(documents(&format!("{{\"a\": [{}[]]}}", "[],".repeat(100)), &budget).is_err());
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let many: String = (0..20_000).map(|i| format!("---\nname: n{i}\nlist:\n- a{i}\n- 'b'\n")).collect();
+        assert!(many.len() > PARALLEL_FROM);
+        let budget = Budget::default();
+        let together = documents(&many, &budget).unwrap();
+        let alone = decode_all(&many, &chunks(&many), &budget).unwrap();
+        assert_eq!(together.len(), 20_000);
+        assert!(together.iter().zip(&alone).all(|(one, other)| one.value == other.value && one.range == other.range));
+        let broken = many.replace("name: n15000\n", "name: \"n15000\n");
+        assert!(documents(&broken, &budget).is_err());
+    }
 }

@@ -340,6 +340,24 @@ impl Snapshot {
         digest.chain(content).chain(tag)
     }
 
+    /// Where an object stood that was taken in. Slow, for errors.
+    pub fn origin(&self, reference: &ObjectRef) -> Option<&Origin> {
+        fn found<'a, T>(object: &'a Object<T>, wanted: &ObjectRef) -> Option<&'a Origin> {
+            let same = &object.reference;
+            let equal = same.kind == wanted.kind && same.name == wanted.name && same.namespace == wanted.namespace;
+            equal.then_some(&object.origin)
+        }
+        macro_rules! search {
+            ($($field:ident),*) => { $(if let Some(origin) = self.$field.iter().find_map(|object| found(object, reference)) {
+                return Some(origin);
+            })* };
+        }
+        search!(image, cluster_version, feature_gate, infrastructure, controller_config, machine_configuration);
+        search!(cluster_image_policies, image_policies, digest_mirror_sets, tag_mirror_sets, content_source_policies);
+        search!(pools, machine_configs, nodes, undecodable);
+        None
+    }
+
     /// How many objects were taken in.
     pub fn len(&self) -> usize {
         self.index.len()

@@ -186,7 +186,7 @@ fn plain(text: &str) -> Option<Value> {
         Scalar::Null => Value::Null,
         Scalar::Bool(value) => Value::Bool(value),
         Scalar::Int(value) => value.into(),
-        Scalar::Unsigned(value) => value.into(),
+        Scalar::Unsigned(value) => (value as f64).into(),
         Scalar::Float(value) => match scalars::whole(value) {
             Some(value) => value.into(),
             None => Value::Number(Number::from_f64(value)?),

@@ -78,7 +78,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+        // kubectl knows int64 and float64 only.
+        Ok(i64::try_from(value).map_or_else(|_| (value as f64).into(), Value::from))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {

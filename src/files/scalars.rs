@@ -130,9 +130,14 @@ fn float(text: &str) -> Option<Scalar> {
 
 /// A number as Go writes it in JSON and kubectl reads it again: a whole one is an integer.
 pub(super) fn whole(value: f64) -> Option<i64> {
-    // `i64::MAX as f64` rounds up to 2^63, which is no i64 any more.
-    let fits = value.fract() == 0.0 && value >= i64::MIN as f64 && value < i64::MAX as f64;
-    fits.then_some(value as i64)
+    if value.fract() != 0.0 {
+        return None;
+    }
+    if value.abs() < 9e15 {
+        return Some(value as i64);
+    }
+    // Go writes the shortest digits that mean this float, then zeros.
+    format!("{value}").parse().ok()
 }
 
 /// A float as a key: Go's `FormatFloat(value, 'g', -1, 32)`.

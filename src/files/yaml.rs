@@ -148,7 +148,7 @@ fn shares(chunks: &[Range<usize>], length: usize, threads: usize) -> Vec<&[Range
 /// go-yaml reads none of them, wherever they stand; JSON escapes and YAML's own are how to write them.
 fn refuse_control_characters(text: &str) -> Result<(), Remark> {
     let bad = |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
-    match text.as_bytes().iter().position(|byte| bad(byte)) {
+    match text.as_bytes().iter().position(bad) {
         Some(offset) => Err(Remark::new(offset, "control characters are not allowed in YAML")),
         None => Ok(()),
     }
@@ -258,6 +258,23 @@ pub(super) fn general(source: &str, base: usize, budget: &Budget, into: &mut Vec
         last.range.end = base + source.len();
     }
     Ok(())
+}
+
+/// A value as YAML that kubectl reads back equal.
+///
+/// serde-saphyr quotes what YAML 1.1 would misread, but a tab at the start of a block scalar is more than go-yaml can bear.
+pub fn emit(value: &Value) -> String {
+    fn has_tab(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\t') && text.contains('\n'),
+            Value::Array(items) => items.iter().any(has_tab),
+            Value::Object(map) => map.values().any(has_tab),
+            _ => false,
+        }
+    }
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: !has_tab(value) };
+    // JSON is YAML, in case a value is more than the emitter can do.
+    serde_saphyr::to_string_with_options(value, options).unwrap_or_else(|_| format!("{value}\n"))
 }
 
 enum Problem {
@@ -552,7 +569,8 @@ fn to_value(scalar: Scalar, text: String) -> Result<Value, Problem> {
         Scalar::Null => Value::Null,
         Scalar::Bool(value) => Value::Bool(value),
         Scalar::Int(value) => value.into(),
-        Scalar::Unsigned(value) => value.into(),
+        // kubectl knows int64 and float64 only.
+        Scalar::Unsigned(value) => (value as f64).into(),
         Scalar::Float(value) => match scalars::whole(value) {
             Some(value) => value.into(),
             None => Number::from_f64(value).map(Value::Number).ok_or("JSON has neither infinity nor NaN")?,

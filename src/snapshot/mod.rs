@@ -402,10 +402,8 @@ fn identity(kind: Kind, namespace: &str, name: &str) -> Identity {
 
 /// Equal objects have equal hashes whatever the order of their keys.
 fn content_hash(value: &Value) -> u64 {
-    use std::hash::{BuildHasher, Hash, Hasher};
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    value.hash(&mut hasher);
-    hasher.finish()
+    use std::hash::BuildHasher;
+    foldhash::fast::FixedState::default().hash_one(value)
 }
 
 #[cfg(test)]

@@ -30,8 +30,11 @@ pub struct SourceFile {
     /// Its content.
     pub text: String,
     index: OnceLock<Index>,
-    items: Mutex<HashMap<(usize, Box<str>), Arc<[Range<usize>]>>>,
+    items: Mutex<HashMap<List, Arc<[Range<usize>]>>>,
 }
+
+/// A document's start and the pointer of a list in it.
+type List = (usize, Box<str>);
 
 /// Enough to turn a byte offset into line and column without counting from the start, even in one line of 100 MB.
 struct Index {

@@ -14,9 +14,12 @@
 
 pub mod admission;
 pub mod cluster;
+pub mod commands;
 pub mod compile;
 pub mod error;
 pub mod files;
+pub mod lint;
 pub mod model;
+pub mod output;
 pub mod resolve;
 pub mod snapshot;

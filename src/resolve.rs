@@ -74,6 +74,30 @@ impl<'f> Resolver<'f> {
         &self.policy_file
     }
 
+    /// What holds where no scope matches.
+    pub fn default_requirements(&self) -> &Requirements {
+        &self.policy.default
+    }
+
+    /// Every scope of every transport with what holds there, by transport and scope.
+    pub fn scopes(&self) -> Vec<(&Transport, Cow<'_, str>, Requirements)> {
+        let mut all = Vec::new();
+        for (transport, scopes) in &self.policy.transports {
+            let is_docker = *transport == Transport::Docker;
+            for (scope, own) in scopes.sorted() {
+                let added = if is_docker { self.additions.get(&scope) } else { None };
+                let list = added.map_or_else(|| own.clone(), |added| own.iter().chain(added.iter()).cloned().collect());
+                all.push((transport, scope, list));
+            }
+        }
+        for (scope, added) in self.additions.sorted() {
+            if self.docker.is_none_or(|docker| docker.get(&scope).is_none()) {
+                all.push((&Transport::Docker, scope, added.clone()));
+            }
+        }
+        all
+    }
+
     /// registries.conf as the node has it.
     pub fn registries(&self) -> &LoadedRegistries {
         &self.registries

@@ -12,5 +12,5 @@ mod write;
 pub mod yaml;
 
 pub use example::{MANIFESTS, example};
-pub use read::{ReadOptions, node_files, read, read_onto, take_stdin};
+pub use read::{ReadOptions, node_files, read, read_onto, read_text, take_stdin};
 pub use write::write_directory;

@@ -50,6 +50,16 @@ pub fn read(paths: &[PathBuf], options: ReadOptions) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
+/// Manifests that are at hand already.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_text(name: &str, text: &str) -> Result<Snapshot> {
+    let mut snapshot = Snapshot::new(Source::Manifests);
+    Reader::new(&mut snapshot, Laying::Beside).text(name, text.to_string())?;
+    Ok(snapshot)
+}
+
 /// Reads everything into a snapshot that may hold something already; `--overlay` with [`Laying::OnTop`].
 ///
 /// # Errors

@@ -9,6 +9,7 @@ pub mod machine_config;
 pub mod node_files;
 pub mod policy;
 mod policy_check;
+mod policy_document;
 mod policy_read;
 pub mod policy_write;
 pub mod private_keys;

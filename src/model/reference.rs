@@ -225,6 +225,22 @@ impl fmt::Display for Candidate<'_> {
     }
 }
 
+/// The scopes that a node asks for after this one, when it looks up an image that lies in it: what would hold there, if this
+/// scope were not written. Not what the controller takes to be around it ([`super::scope::is_nested`]).
+pub fn broader_scopes(scope: &str) -> Candidates<'_> {
+    if let Some(suffix) = scope.strip_prefix("*.") {
+        return Candidates { next: Next::Above(suffix) };
+    }
+    let name = scope.split_once('@').map_or(scope, |(name, _)| name);
+    let path = name.rfind('/').unwrap_or(name.len());
+    let name = name[path..].find(':').map_or(name, |colon| &name[..path + colon]);
+    let mut candidates = Candidates { next: Next::Name(name) };
+    if name.len() == scope.len() {
+        candidates.next();
+    }
+    candidates
+}
+
 /// See [`ImageReference::candidates`].
 #[derive(Clone, Debug)]
 pub struct Candidates<'a> {
@@ -566,6 +582,22 @@ mod tests {
             assert_eq!(ImageReference::parse(image).unwrap().as_str(), expected);
             let mut scratch = String::from("left over");
             assert_eq!(ImageReference::parse_in(image, &mut scratch).unwrap().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn broader_scopes_are_what_a_node_asks_for_next() {
+        for (scope, expected) in [
+            ("quay.io", &["*.io"][..]),
+            ("quay.io:5000/a/b:v1", &["quay.io:5000/a/b", "quay.io:5000/a", "quay.io:5000", "*.io"]),
+            ("a.b.c/d@sha256:00", &["a.b.c/d", "a.b.c", "*.b.c", "*.c"]),
+            ("a.b/c:v1@sha256:00", &["a.b/c", "a.b", "*.b"]),
+            ("*.b.c", &["*.c"]),
+            ("*.c", &[]),
+            ("localhost:5000", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(broader_scopes(scope).map(|broader| broader.text()).collect::<Vec<_>>(), expected, "{scope}");
         }
     }
 

@@ -1,0 +1,517 @@
+//! What `explain` says, as documents (interface.md 3), and how a person sees them (interface.md 4).
+
+use std::borrow::Cow;
+use std::io;
+
+use serde::Serialize;
+
+use crate::commands::lint::fold;
+use crate::commands::load::Header;
+use crate::compile::in_force::InForce;
+use crate::model::policy::{PolicyRequirement, Requirements, Sourced, Verdict};
+use crate::model::provenance::{Provenance, Refusal};
+use crate::output::words;
+use crate::output::{Report, Style, Table, Terminal};
+
+/// What is in force: every scope, with who says so.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeTable {
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    #[serde(flatten)]
+    pub header: Header,
+    pub groups: Vec<ScopeGroup>,
+    /// What was counted, for the first line.
+    #[serde(skip)]
+    pub counts: String,
+    /// Namespaces with a policy of their own that is not shown.
+    #[serde(skip)]
+    pub others: Vec<(String, usize)>,
+}
+
+/// The scopes of one policy file.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeGroup {
+    pub pools: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    pub policy_file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
+    #[serde(serialize_with = "requirement_list")]
+    pub default: Requirements,
+    pub scopes: Vec<ScopeRow>,
+    /// Where the node refuses its files: then nothing else counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+}
+
+/// One scope.
+#[derive(Serialize)]
+pub struct ScopeRow {
+    pub transport: String,
+    pub scope: String,
+    pub verdict: Verdict,
+    #[serde(serialize_with = "requirement_list")]
+    pub requirements: Requirements,
+}
+
+/// What happens when a node pulls an image.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    pub image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Matched>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+    #[serde(serialize_with = "sourced_list", skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<Sourced>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pullable: Option<Pullable>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pull_sources: Vec<PullSourceDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub searched: Vec<Searched>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Where the node refuses its files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+    /// Other namespaces in which the answer for this image is another one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs_in: Vec<String>,
+    /// Where the controller refuses: what the pools still have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub still_in_force: Option<Box<Explanation>>,
+    /// Why the file is the one that counts.
+    #[serde(skip)]
+    pub why_this_file: String,
+}
+
+/// A verdict, or that it cannot be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum VerdictDoc {
+    Known(Verdict),
+    Unknown(Unknown),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Unknown {
+    Unknown,
+}
+
+impl VerdictDoc {
+    pub const UNKNOWN: Self = Self::Unknown(Unknown::Unknown);
+
+    pub fn word(self) -> Cow<'static, str> {
+        match self {
+            Self::Known(verdict) => verdict.to_string().into(),
+            Self::Unknown(_) => "Unknown".into(),
+        }
+    }
+}
+
+/// What decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Matched {
+    Scope { transport: String, scope: String },
+    Default { default: bool },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    pub transport: String,
+    pub scope: String,
+    pub matched: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pullable {
+    pub answer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullSourceDoc {
+    pub reference: String,
+    pub insecure: bool,
+    pub blocked: bool,
+    pub sigstore_attachments: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookaside: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Searched {
+    pub reference: String,
+    pub verdict: VerdictDoc,
+    pub matched: Matched,
+    pub pullable: Pullable,
+}
+
+/// One image, or several.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanations {
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    #[serde(flatten)]
+    pub header: Header,
+    #[serde(flatten)]
+    pub content: OneOrMany,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    One(Box<Explanation>),
+    Many { items: Vec<Explanation> },
+}
+
+impl OneOrMany {
+    pub fn all(&self) -> &[Explanation] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many { items } => items,
+        }
+    }
+}
+
+fn requirement_list<S: serde::Serializer>(list: &Requirements, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(requirement_document))
+}
+
+#[allow(clippy::ptr_arg)] // serde hands over what the field is
+fn sourced_list<S: serde::Serializer>(list: &Vec<Sourced>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(requirement_document))
+}
+
+/// `{type, …as in policy.json…, from}`
+#[derive(Serialize)]
+struct RequirementDoc<'a> {
+    #[serde(flatten)]
+    requirement: &'a PolicyRequirement,
+    from: &'a [Provenance],
+}
+
+fn requirement_document(sourced: &Sourced) -> RequirementDoc<'_> {
+    RequirementDoc { requirement: &sourced.requirement, from: &sourced.from }
+}
+
+/// `Pools master, worker`, `Node w-1`, or nothing where only files are known.
+fn pools_in_words(pools: &[String]) -> String {
+    match pools {
+        [] => String::new(),
+        [one] => format!("pool {one}"),
+        many => format!("pools {}", many.join(", ")),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// Refusals as a person sees them: who, the literal words, every cause.
+pub fn print_refusals(refusals: &[Refusal], t: &mut Terminal) -> io::Result<()> {
+    use crate::model::provenance::RefusedBy;
+    for refusal in refusals {
+        let who = match refusal.by {
+            RefusedBy::Api => "the API server refuses",
+            RefusedBy::Controller => "the controller refuses, and writes nothing for any pool",
+            RefusedBy::Node => "every node refuses its files, and every pull fails",
+            RefusedBy::Plugin => "refused",
+        };
+        t.put(Style::Bad, &format!("{}:", capitalised(who)))?;
+        t.end_line()?;
+        for line in fold(&refusal.text, t.width().saturating_sub(2).max(30)) {
+            t.line(&format!("  {line}"))?;
+        }
+        for cause in &refusal.causes {
+            t.put(Style::Dim, &format!("  because of {} {}", cause.object, cause.path))?;
+            t.line(&if cause.value.is_empty() { String::new() } else { format!(": {}", cause.value) })?;
+        }
+    }
+    Ok(())
+}
+
+impl Report for ScopeTable {
+    fn human(&self, t: &mut Terminal) -> io::Result<()> {
+        for (number, group) in self.groups.iter().enumerate() {
+            if number > 0 {
+                t.end_line()?;
+            }
+            self.print_group(group, t)?;
+        }
+        if self.groups.is_empty() {
+            let first = [self.header.truth_in_words(), self.header.release_in_words(), self.counts.clone()];
+            t.line(&first.join(" · "))?;
+        }
+        if !self.header.refusals.is_empty() {
+            t.end_line()?;
+            print_refusals(&self.header.refusals, t)?;
+        }
+        if !self.others.is_empty() {
+            t.end_line()?;
+        }
+        for (namespace, differing) in &self.others {
+            let scopes = if *differing == 1 { "1 scope differs".to_string() } else { format!("{differing} scopes differ") };
+            t.line(&format!("Namespace {namespace} has its own policy, {scopes}: add -n {namespace}"))?;
+        }
+        for note in &self.header.notes {
+            t.line(&format!("Note: {note}"))?;
+        }
+        Ok(())
+    }
+
+    fn names(&self, t: &mut Terminal) -> io::Result<()> {
+        self.groups.iter().flat_map(|group| &group.scopes).try_for_each(|row| t.line(&format!("{} {}", row.verdict, row.scope)))
+    }
+
+    fn lines(&self, t: &mut Terminal) -> io::Result<()> {
+        self.groups.iter().try_for_each(|group| t.json_line(group))
+    }
+}
+
+impl ScopeTable {
+    fn print_group(&self, group: &ScopeGroup, t: &mut Terminal) -> io::Result<()> {
+        let mut first = Vec::new();
+        if !group.pools.is_empty() {
+            first.push(capitalised(&pools_in_words(&group.pools)));
+        }
+        if let Some(namespace) = &group.namespace {
+            first.push(format!("namespace {namespace}"));
+        }
+        first.extend([self.header.truth_in_words(), self.header.release_in_words()]);
+        if !self.counts.is_empty() {
+            first.push(self.counts.clone());
+        }
+        t.put(Style::Bold, &first.join(" · "))?;
+        t.end_line()?;
+        t.end_line()?;
+        if !group.refusals.is_empty() {
+            return print_refusals(&group.refusals, t);
+        }
+        let mut table = Table::new(t, &["SCOPE", "A NODE", "BECAUSE OF"]);
+        // CRI-O pulls with `docker` only: the other transports are for `-o wide` and documents.
+        for row in group.scopes.iter().filter(|row| t.wide() || row.transport == "docker") {
+            let scope = match (row.transport.as_str(), row.scope.as_str()) {
+                ("docker", "") => "anything else from a registry".to_string(),
+                ("docker", scope) => scope.to_string(),
+                (transport, "") => format!("{transport}: anything"),
+                (transport, scope) => format!("{transport}: {scope}"),
+            };
+            table.row([
+                (Style::Plain, scope.into()),
+                (words::verdict_style(row.verdict), words::requirements(&row.requirements).into()),
+                (Style::Dim, words::because_of(&row.requirements).into()),
+            ]);
+        }
+        let verdict = crate::model::policy::verdict(&group.default);
+        table.row([
+            (Style::Plain, "anything else".into()),
+            (words::verdict_style(verdict), words::requirements(&group.default).into()),
+            (Style::Dim, words::because_of(&group.default).into()),
+        ]);
+        table.print(t)
+    }
+
+}
+
+impl Report for Explanations {
+    fn human(&self, t: &mut Terminal) -> io::Result<()> {
+        for (number, explanation) in self.content.all().iter().enumerate() {
+            if number > 0 {
+                t.end_line()?;
+            }
+            explanation.print(&self.header, t)?;
+        }
+        Ok(())
+    }
+
+    fn names(&self, t: &mut Terminal) -> io::Result<()> {
+        self.content.all().iter().try_for_each(|explanation| t.line(&explanation.name_line()))
+    }
+
+    fn lines(&self, t: &mut Terminal) -> io::Result<()> {
+        self.content.all().iter().try_for_each(|explanation| t.json_line(explanation))
+    }
+}
+
+impl Explanation {
+    /// Nothing known yet.
+    pub fn empty(image: &str) -> Self {
+        Self {
+            image: image.to_string(),
+            reference: None,
+            namespace: None,
+            pools: Vec::new(),
+            policy_file: None,
+            verdict: None,
+            matched: None,
+            candidates: Vec::new(),
+            requirements: Vec::new(),
+            pullable: None,
+            pull_sources: Vec::new(),
+            searched: Vec::new(),
+            error: None,
+            refusals: Vec::new(),
+            differs_in: Vec::new(),
+            still_in_force: None,
+            why_this_file: String::new(),
+        }
+    }
+
+    /// `VERDICT image`
+    pub fn name_line(&self) -> String {
+        let word = match (&self.error, self.verdict) {
+            (Some(_), _) => "Unparsable".into(),
+            (None, Some(verdict)) => verdict.word(),
+            (None, None) => "Refused".into(),
+        };
+        format!("{word} {}", self.image)
+    }
+
+    fn print(&self, header: &Header, t: &mut Terminal) -> io::Result<()> {
+        let mut about = Vec::new();
+        if let Some(namespace) = &self.namespace {
+            about.push(format!("namespace {namespace}"));
+        }
+        if !self.pools.is_empty() {
+            about.push(pools_in_words(&self.pools));
+        }
+        about.extend([header.truth_in_words(), header.release_in_words()]);
+        t.put(Style::Bold, &self.image)?;
+        t.line(&format!("   {}", about.join(" · ")))?;
+        t.end_line()?;
+        if let Some(error) = &self.error {
+            field(t, "error", &[error.clone()])?;
+            return Ok(());
+        }
+        if !self.refusals.is_empty() {
+            print_refusals(&self.refusals, t)?;
+        } else if self.verdict.is_none() {
+            print_refusals(&header.refusals, t)?;
+        } else {
+            self.print_trace(t)?;
+        }
+        if let Some(still) = &self.still_in_force {
+            t.end_line()?;
+            t.put(Style::Bold, "Therefore still in force (rendered):")?;
+            t.end_line()?;
+            t.end_line()?;
+            still.print_trace(t)?;
+        }
+        Ok(())
+    }
+
+    fn print_trace(&self, t: &mut Terminal) -> io::Result<()> {
+        if let Some(file) = &self.policy_file {
+            let why = if self.why_this_file.is_empty() { String::new() } else { format!(", {}", self.why_this_file) };
+            field(t, "policy", &[format!("{file}{why}")])?;
+        }
+        self.print_candidates(t)?;
+        for (number, sourced) in self.requirements.iter().enumerate() {
+            field(t, if number == 0 { "requires" } else { "and" }, &words::demand(&sourced.requirement))?;
+            let from: Vec<String> = sourced.from.iter().map(|from| format!("from {from}")).collect();
+            field(t, "", &from)?;
+        }
+        if let Some(Pullable { answer, reason: Some(reason) }) = &self.pullable {
+            let label = if *answer == "Yes" { "pulled" } else { "no pull" };
+            field(t, label, std::slice::from_ref(reason))?;
+        }
+        let width = self.pull_sources.iter().map(|source| source.reference.chars().count()).max().unwrap_or(0);
+        for (number, source) in self.pull_sources.iter().enumerate() {
+            let mut said = vec![if source.sigstore_attachments { "signatures read" } else { "signatures not read" }];
+            if source.blocked {
+                said = vec!["blocked"];
+            }
+            if source.insecure {
+                said.push("TLS not checked");
+            }
+            let line = format!("{}  {:width$}   {}", number + 1, source.reference, said.join(", "));
+            field(t, if number == 0 { "pulled from" } else { "" }, &[line])?;
+            if let Some(lookaside) = &source.lookaside {
+                field(t, "", &[format!("   GPG signatures at {lookaside}")])?;
+            }
+        }
+        for (number, searched) in self.searched.iter().enumerate() {
+            let line = format!("{}   {}", searched.reference, searched.verdict.word());
+            field(t, if number == 0 { "short name" } else { "" }, &[line])?;
+        }
+        if !self.differs_in.is_empty() {
+            field(t, "but", &[format!("another answer in the namespaces {}: add -n", self.differs_in.join(", "))])?;
+        }
+        t.end_line()?;
+        let (style, text) = match self.verdict {
+            Some(VerdictDoc::Known(verdict)) => (
+                words::verdict_style(verdict),
+                match verdict {
+                    Verdict::AcceptsAnything => "ACCEPTS ANYTHING",
+                    Verdict::Rejects => "REJECTS",
+                    Verdict::RequiresSignature => "REQUIRES A SIGNATURE",
+                },
+            ),
+            _ => (Style::Caution, "UNKNOWN"),
+        };
+        t.put(Style::Plain, "  ")?;
+        t.put(style, text)?;
+        if self.pullable.as_ref().is_some_and(|pullable| pullable.answer == "No") {
+            t.put(Style::Bad, ", AND CANNOT BE PULLED")?;
+        }
+        t.end_line()
+    }
+
+    fn print_candidates(&self, t: &mut Terminal) -> io::Result<()> {
+        for (number, candidate) in self.candidates.iter().enumerate() {
+            let scope = match (candidate.scope.as_str(), candidate.transport.as_str()) {
+                ("", transport) => format!("anything of transport {transport}"),
+                (scope, "docker") => scope.to_string(),
+                (scope, transport) => format!("{transport}: {scope}"),
+            };
+            print_candidate(t, if number == 0 { "looked up" } else { "" }, &scope, candidate.matched)?;
+        }
+        match self.matched {
+            Some(Matched::Default { .. }) => print_candidate(t, "", "the default, for anything else", true),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The arrow of the hit stands in the margin, so that all candidates are aligned.
+fn print_candidate(t: &mut Terminal, label: &str, scope: &str, matched: bool) -> io::Result<()> {
+    t.put(Style::Dim, &format!("  {label:<9} "))?;
+    t.put(Style::Accent, if matched { "→ " } else { "  " })?;
+    t.put(if matched { Style::Bold } else { Style::Plain }, scope)?;
+    t.end_line()
+}
+
+/// A label and its lines, folded.
+fn field(t: &mut Terminal, label: &str, lines: &[String]) -> io::Result<()> {
+    let mut label = label;
+    for line in lines {
+        for piece in fold(line, t.width().saturating_sub(14).max(30)) {
+            t.put(Style::Dim, &format!("  {label:<11} "))?;
+            t.line(&piece)?;
+            label = "";
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! `oc imagepolicy explain`
+
+mod document;
+pub(super) use document::print_refusals;
+mod stream;
+
+use std::collections::BTreeSet;
+
+use document::{
+    Candidate, Explanation, Explanations, Matched, OneOrMany, PullSourceDoc, Pullable, ScopeGroup, ScopeRow, ScopeTable, Searched,
+    VerdictDoc,
+};
+
+use super::input::{ConnectionFlags, InputArgs, NamespaceArgs, Of, ScopeArgs};
+use super::load::{Loaded, Needs};
+use super::views::{Truth, View, truth};
+use super::{Answer, OutputArgs};
+use crate::error::Error;
+use crate::model::node_files::{NamespaceFile, NodeFiles, POLICY_JSON};
+use crate::model::policy::{Requirements, Verdict, verdict};
+use crate::model::provenance::Provenance;
+use crate::model::reference::ImageReference;
+use crate::output::{API_VERSION, Format};
+use crate::resolve::{self, Resolution, Resolver};
+use crate::snapshot::{GapReason, Kind};
+
+/// Show what is in force: for every scope, or for the images that are named
+///
+/// Without IMAGE: the table of scopes, and who says so. With IMAGE: what happens when a node pulls it, and which line of which
+/// object decides. With `-`: a verdict for each line of stdin.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  # What is in force in the cluster?
+  oc imagepolicy explain
+
+  # Why can pods of namespace shop not pull this image?
+  oc imagepolicy explain registry.example.com/shop/web:v1 -n shop
+
+  # What would this change do?
+  oc imagepolicy explain quay.io/org/app:v1 --overlay change.yaml
+
+  # What do the nodes have now, whatever the objects say?
+  oc imagepolicy explain --of rendered --pool worker
+
+  # A verdict for every image in use
+  oc get pods -A -o jsonpath='{range .items[*].spec.containers[*]}{.image}{\"\\n\"}{end}' | sort -u | oc imagepolicy explain -
+
+Exit codes: 0 answered, 1 refused or not the verdict of --check, 2 no answer.")]
+pub struct Args {
+    /// Image names as pods have them, or `-` for one a line on stdin
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Exit with 1 unless every verdict is this one
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    check: Option<Check>,
+    /// With `-o jsonl`: a first line with what the documents have in common
+    #[arg(long)]
+    header: bool,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Check {
+    #[value(name = "AcceptsAnything", alias = "accept")]
+    AcceptsAnything,
+    #[value(name = "Rejects", alias = "reject")]
+    Rejects,
+    #[value(name = "RequiresSignature", alias = "signed")]
+    RequiresSignature,
+}
+
+impl Check {
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::AcceptsAnything => Verdict::AcceptsAnything,
+            Self::Rejects => Verdict::Rejects,
+            Self::RequiresSignature => Verdict::RequiresSignature,
+        }
+    }
+}
+
+pub fn run(args: Args) -> Answer {
+    let from_stdin = args.images.iter().any(|image| image == "-");
+    if from_stdin {
+        stream::check_flags(&args)?;
+    } else if args.header {
+        return Err(Error::usage("--header goes with `-` and -o jsonl", "oc imagepolicy explain - -o jsonl --header"));
+    }
+    for image in args.images.iter().filter(|image| *image != "-") {
+        if let Err(error) = ImageReference::parse(image) {
+            let hint = "name it as a pod does, such as: oc imagepolicy explain registry.example.com/team/app:v1";
+            return Err(Error::usage(format!("`{image}` is not the name of an image: {error}"), hint));
+        }
+    }
+    if args.check.is_some() && args.images.is_empty() {
+        return Err(Error::usage("--check needs an image", "oc imagepolicy explain IMAGE --check RequiresSignature"));
+    }
+    let loaded = Loaded::load(&args.input, &args.connection, Needs::Everything, args.namespaces.namespace.as_deref())?;
+    let truth = truth(&loaded, &args.scope)?;
+    loaded.say_gaps();
+    let answer = if from_stdin {
+        stream::run(&args, &loaded, &truth)?
+    } else if args.images.is_empty() {
+        scope_table(&args, &loaded, &truth)?
+    } else {
+        images(&args, &loaded, &truth)?
+    };
+    loaded.require_complete(&args.input)?;
+    Ok(answer)
+}
+
+/// Which policies of one view are asked about: the cluster's, one namespace's, or all.
+fn namespaces(args: &Args, view: &View) -> Vec<Option<String>> {
+    if args.namespaces.all_namespaces {
+        let own = view.files.namespaces.keys().map(|namespace| Some(namespace.to_string()));
+        return std::iter::once(None).chain(own).collect();
+    }
+    vec![args.namespaces.namespace.clone()]
+}
+
+/// Whether something that could not be read could change every verdict.
+fn blind(loaded: &Loaded, of: &Of, namespace: Option<&str>) -> Option<String> {
+    let decides = |kind: Kind, gap_namespace: Option<&str>| match (of, kind) {
+        (Of::Desired, Kind::Image | Kind::ClusterImagePolicy) => true,
+        (Of::Desired, Kind::ImagePolicy) => {
+            namespace.is_some_and(|namespace| gap_namespace.is_none_or(|gap_namespace| gap_namespace == namespace))
+        }
+        (Of::Rendered | Of::Node(_), Kind::MachineConfig | Kind::MachineConfigPool) => true,
+        _ => false,
+    };
+    let gap = loaded.snapshot.gaps.iter().find(|gap| {
+        let own_namespace_was_read = gap.kind == Kind::ImagePolicy && gap.reason == GapReason::Forbidden && gap.namespace.is_none()
+            && namespace.is_some()
+            && loaded.snapshot.has_read(Kind::ImagePolicy);
+        gap.reason != GapReason::NotInstalled && !own_namespace_was_read && decides(gap.kind, gap.namespace.as_deref())
+    });
+    gap.map(|gap| gap.message.clone())
+}
+
+fn scope_table(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
+    let mut groups = Vec::new();
+    let mut others = Vec::new();
+    let mut node_refuses = false;
+    for view in truth.views() {
+        for namespace in namespaces(args, view) {
+            let group = scope_group(view, namespace.as_deref());
+            node_refuses |= !group.refusals.is_empty();
+            groups.push(group);
+        }
+        if args.namespaces.namespace.is_none() && !args.namespaces.all_namespaces {
+            for (namespace, file) in &view.files.namespaces {
+                let name = namespace.to_string();
+                if others.iter().all(|(other, _)| *other != name) {
+                    others.push((name, differing_scopes(&view.files, file)));
+                }
+            }
+        }
+    }
+    let mut header = loaded.header(&args.scope.of.to_string(), truth.in_force());
+    header.refusals = truth.refusals().to_vec();
+    let table = ScopeTable {
+        api_version: API_VERSION,
+        kind: "ScopeTable",
+        header,
+        groups,
+        counts: counts(loaded),
+        others,
+    };
+    crate::output::print(&table, args.output.format, &mut args.output.terminal())?;
+    if let Some(gap) = blind(loaded, &args.scope.of, args.namespaces.namespace.as_deref()) {
+        return Err(unknown(&gap));
+    }
+    Ok(truth.refusals().is_empty() && !node_refuses)
+}
+
+fn unknown(gap: &str) -> Error {
+    Error::Incomplete {
+        message: format!("the answer is unknown: {gap}"),
+        hint: "ask somebody who may read it, or get the rights of docs/rbac.yaml".into(),
+    }
+}
+
+/// `1 ClusterImagePolicy, 2 ImagePolicies, allowedRegistries`
+fn counts(loaded: &Loaded) -> String {
+    let count = |number: usize, one: &str, many: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {many}")),
+    };
+    let snapshot = &loaded.snapshot;
+    let sources = snapshot.image.as_ref().map(|image| &image.value.spec.registry_sources);
+    let has = |list: Option<&Option<Vec<String>>>| list.and_then(Option::as_ref).is_some_and(|list| !list.is_empty());
+    let parts = [
+        count(snapshot.cluster_image_policies.len(), "ClusterImagePolicy", "ClusterImagePolicies"),
+        count(snapshot.image_policies.len(), "ImagePolicy", "ImagePolicies"),
+        has(sources.map(|sources| &sources.allowed_registries)).then(|| "allowedRegistries".to_string()),
+        has(sources.map(|sources| &sources.blocked_registries)).then(|| "blockedRegistries".to_string()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn differing_scopes(files: &NodeFiles, file: &NamespaceFile) -> usize {
+    match file {
+        NamespaceFile::Additions { scopes, .. } => scopes.len(),
+        NamespaceFile::Whole(own) => {
+            let docker = crate::model::policy::Transport::Docker;
+            let cluster = files.policy.as_ref().and_then(|file| file.policy.transports.get(&docker));
+            let own = own.policy.transports.get(&docker);
+            let same = |scope: &str, list: &Requirements| {
+                let requirement = |list: &Requirements| list.iter().map(|s| s.requirement.clone()).collect::<Vec<_>>();
+                cluster.and_then(|scopes| scopes.get(scope)).is_some_and(|other| requirement(other) == requirement(list))
+            };
+            own.map_or(0, |scopes| scopes.iter().filter(|(scope, list)| !same(scope, list)).count())
+        }
+    }
+}
+
+fn scope_group(view: &View, namespace: Option<&str>) -> ScopeGroup {
+    let mut group = ScopeGroup {
+        pools: view.pools.clone(),
+        namespace: namespace.map(str::to_string),
+        policy_file: POLICY_JSON.to_string(),
+        in_force: view.in_force,
+        default: Requirements::default(),
+        scopes: Vec::new(),
+        refusals: Vec::new(),
+    };
+    match Resolver::new(&view.files, namespace) {
+        Err(refusals) => group.refusals = refusals,
+        Ok(resolver) => {
+            group.policy_file = resolver.policy_file().to_string();
+            group.default = resolver.default_requirements().clone();
+            group.scopes = resolver
+                .scopes()
+                .into_iter()
+                .map(|(transport, scope, requirements)| ScopeRow {
+                    transport: transport.to_string(),
+                    scope: scope.into_owned(),
+                    verdict: verdict(&requirements),
+                    requirements,
+                })
+                .collect();
+            // What needs attention first: signatures, rejections, then what is let through.
+            group.scopes.sort_by(|a, b| {
+                let rank = |row: &ScopeRow| match row.verdict {
+                    Verdict::RequiresSignature => 0,
+                    Verdict::Rejects => 1,
+                    Verdict::AcceptsAnything => 2,
+                };
+                (rank(a), &a.scope, &a.transport).cmp(&(rank(b), &b.scope, &b.transport))
+            });
+        }
+    }
+    group
+}
+
+fn images(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
+    let mut items = Vec::new();
+    let mut fine = truth.refusals().is_empty();
+    let mut gap = None;
+    for image in &args.images {
+        if truth.refused() {
+            items.push(refused(image, args, truth));
+            continue;
+        }
+        for view in truth.views() {
+            for namespace in namespaces(args, view) {
+                let blind = blind(loaded, &args.scope.of, namespace.as_deref());
+                let item = explanation(image, view, namespace.as_deref(), blind.is_some());
+                fine &= item.refusals.is_empty();
+                if let Some(check) = args.check {
+                    fine &= item.verdict == Some(VerdictDoc::Known(check.verdict()));
+                }
+                gap = gap.or(blind);
+                items.push(item);
+            }
+        }
+    }
+    let mut header = loaded.header(&args.scope.of.to_string(), truth.in_force());
+    header.refusals = truth.refusals().to_vec();
+    let one = items.len() == 1;
+    let content = match items.pop() {
+        Some(item) if one => OneOrMany::One(Box::new(item)),
+        last => {
+            items.extend(last);
+            OneOrMany::Many { items }
+        }
+    };
+    let kind = if one { "Explanation" } else { "ExplanationList" };
+    let report = Explanations { api_version: API_VERSION, kind, header, content };
+    crate::output::print(&report, args.output.format, &mut args.output.terminal())?;
+    match gap {
+        Some(gap) => Err(unknown(&gap)),
+        None => Ok(fine),
+    }
+}
+
+/// The controller refuses: there is no desired truth; on a live cluster what the pools still have is told.
+fn refused(image: &str, args: &Args, truth: &Truth) -> Explanation {
+    let namespace = args.namespaces.namespace.as_deref();
+    let still = truth.views().first().map(|view| Box::new(explanation(image, view, namespace, false)));
+    Explanation {
+        reference: ImageReference::parse(image).ok().map(|reference| reference.as_str().to_string()),
+        namespace: args.namespaces.namespace.clone(),
+        still_in_force: still,
+        ..Explanation::empty(image)
+    }
+}
+
+/// Everything about one image in one view.
+fn explanation(image: &str, view: &View, namespace: Option<&str>, blind: bool) -> Explanation {
+    let mut item = Explanation {
+        namespace: namespace.map(str::to_string),
+        pools: view.pools.clone(),
+        ..Explanation::empty(image)
+    };
+    match Resolver::new(&view.files, namespace) {
+        Err(refusals) => {
+            item.reference = ImageReference::parse(image).ok().map(|reference| reference.as_str().to_string());
+            item.refusals = refusals;
+        }
+        Ok(resolver) => {
+            describe(&mut item, &resolver, blind);
+            item.why_this_file = why_this_file(&view.files, namespace);
+            if namespace.is_none() {
+                item.differs_in = differing_namespaces(image, view, &resolver);
+            }
+        }
+    }
+    item
+}
+
+/// Fills in what a resolver says.
+fn describe(item: &mut Explanation, resolver: &Resolver<'_>, blind: bool) {
+    let image = item.image.clone();
+    let resolution = match resolver.resolve(&image) {
+        Ok(resolution) => resolution,
+        Err(error) => {
+            item.error = Some(error.to_string());
+            return;
+        }
+    };
+    let known = |verdict| if blind { VerdictDoc::UNKNOWN } else { VerdictDoc::Known(verdict) };
+    item.reference = Some(resolution.reference.as_str().to_string());
+    item.policy_file = Some(resolver.policy_file().to_string());
+    item.verdict = Some(known(resolution.verdict()));
+    item.matched = Some(matched(&resolution.matched()));
+    item.candidates = candidates(&resolution);
+    item.requirements = resolution.requirements().cloned().collect();
+    item.pullable = Some(pullable(resolution.pull.obstacle.as_deref(), blind));
+    item.pull_sources = resolution
+        .pull
+        .sources
+        .iter()
+        .map(|source| PullSourceDoc {
+            reference: source.reference.to_string(),
+            insecure: source.insecure,
+            blocked: source.blocked,
+            sigstore_attachments: source.sigstore_attachments,
+            lookaside: source.lookaside.map(str::to_string),
+        })
+        .collect();
+    item.searched = resolver
+        .search(&image)
+        .into_iter()
+        .map(|searched| Searched {
+            reference: searched.reference.to_string(),
+            verdict: known(searched.verdict),
+            matched: matched(&searched.matched),
+            pullable: pullable(searched.obstacle.as_deref(), blind),
+        })
+        .collect();
+}
+
+fn matched(matched: &resolve::Matched<'_>) -> Matched {
+    match matched {
+        resolve::Matched::Scope(scope) => Matched::Scope { transport: "docker".into(), scope: scope.to_string() },
+        resolve::Matched::Default => Matched::Default { default: true },
+    }
+}
+
+fn candidates(resolution: &Resolution<'_>) -> Vec<Candidate> {
+    let tried = resolution.candidates().into_iter();
+    tried.map(|(scope, matched)| Candidate { transport: "docker".into(), scope: scope.into_owned(), matched }).collect()
+}
+
+fn pullable(obstacle: Option<&str>, blind: bool) -> Pullable {
+    match obstacle {
+        Some(reason) => Pullable { answer: "No", reason: Some(reason.to_string()) },
+        None if blind => Pullable { answer: "Unknown", reason: None },
+        None => Pullable { answer: "Yes", reason: None },
+    }
+}
+
+fn why_this_file(files: &NodeFiles, namespace: Option<&str>) -> String {
+    let Some(namespace) = namespace else { return String::new() };
+    match files.namespaces.get(namespace) {
+        None => format!("since namespace {namespace} has no policy of its own"),
+        Some(NamespaceFile::Whole(_)) => "which replaces policy.json for this namespace".to_string(),
+        Some(NamespaceFile::Additions { scopes, .. }) => {
+            let objects: BTreeSet<String> = scopes
+                .values()
+                .flat_map(|list| list.iter())
+                .flat_map(|sourced| &sourced.from)
+                .filter_map(|from| match from {
+                    Provenance::Field { object, .. } => {
+                        Some(format!("{}/{}", object.namespace.as_deref().unwrap_or_default(), object.name))
+                    }
+                    _ => None,
+                })
+                .collect();
+            let cover = if objects.len() == 1 { "covers" } else { "cover" };
+            let kind = if objects.len() == 1 { "ImagePolicy" } else { "ImagePolicies" };
+            let objects: Vec<String> = objects.into_iter().collect();
+            format!("because {kind} {} {cover} this namespace", objects.join(", "))
+        }
+    }
+}
+
+/// Namespaces whose own policy asks for something else for this image.
+fn differing_namespaces(image: &str, view: &View, cluster_wide: &Resolver<'_>) -> Vec<String> {
+    let Ok(here) = cluster_wide.resolve(image) else { return Vec::new() };
+    let asked: Vec<_> = here.requirements().map(|sourced| sourced.requirement.clone()).collect();
+    let differs = |namespace: &str| match Resolver::new(&view.files, Some(namespace)) {
+        Err(_) => true,
+        Ok(resolver) => resolver
+            .resolve(image)
+            .is_ok_and(|there| there.requirements().map(|sourced| &sourced.requirement).ne(asked.iter())),
+    };
+    view.files.namespaces.keys().filter(|namespace| differs(namespace)).map(ToString::to_string).collect()
+}
+
+fn is_lines(format: Format) -> bool {
+    matches!(format, Format::Table | Format::Wide | Format::Name)
+}

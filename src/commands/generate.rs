@@ -1,0 +1,205 @@
+//! `oc imagepolicy generate`
+
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::input::{ConnectionFlags, InputArgs};
+use super::load::{Header, Loaded, Needs};
+use super::{Answer, OutputArgs};
+use crate::compile::{Generated, pools};
+use crate::error::Error;
+use crate::files;
+use crate::model::machine_config::{self, Form, generated_name, ignition};
+use crate::model::private_keys::contains_private_key;
+use crate::output::{API_VERSION, Report, Terminal};
+use crate::snapshot::Kind;
+
+use super::explain::print_refusals;
+
+/// Print the MachineConfigs, or write the node files, that follow from the objects
+///
+/// These are the bytes that the machine-config-controller itself writes, for study and comparison. It owns these MachineConfigs: what
+/// you apply under their names, it replaces.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  # The MachineConfigs that the controller would write for these manifests
+  oc imagepolicy generate -f policies/ --release 4.20
+
+  # The files as they are on a node: DIR/worker/etc/containers/policy.json and so on
+  oc imagepolicy generate --to DIR
+
+Exit codes: 0 generated, 1 refused, 2 no answer.")]
+pub struct Args {
+    /// Write the files as on a node into DIR/POOL; DIR must be empty or absent
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// How the files are cut into MachineConfigs
+    #[arg(long, value_enum, default_value = "controller", value_name = "LAYOUT")]
+    layout: Layout,
+    /// Only this MachineConfigPool
+    #[arg(long, value_name = "NAME")]
+    pool: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Layout {
+    /// As the machine-config-controller does: all in 99-POOL-generated-registries
+    Controller,
+}
+
+pub fn run(args: Args) -> Answer {
+    let Layout::Controller = args.layout;
+    let loaded = Loaded::load(&args.input, &args.connection, Needs::Policies, None)?;
+    loaded.refuse_bare_node_files("generate")?;
+    loaded.say_gaps();
+    let blind = loaded.snapshot.gaps.iter().find(|gap| {
+        matches!(gap.kind, Kind::Image | Kind::ClusterImagePolicy | Kind::ImagePolicy) && gap.reason != crate::snapshot::GapReason::NotInstalled
+    });
+    if let Some(gap) = blind {
+        return Err(Error::Incomplete {
+            message: format!("what the controller writes cannot be told: {}", gap.message),
+            hint: "ask somebody who may read it, or get the rights of docs/rbac.yaml".into(),
+        });
+    }
+    let mut t = args.output.terminal();
+    let generated = match &loaded.compiled.generated {
+        Ok(generated) => generated,
+        Err(_) => {
+            crate::output::print(&Refused { api_version: API_VERSION, kind: "Generated", header: loaded.header("desired", None) },
+                args.output.format, &mut t)?;
+            return Ok(false);
+        }
+    };
+    for note in &loaded.compiled.notes {
+        super::say("note", &note.text);
+    }
+    refuse_private_keys(&loaded)?;
+    let pools = built_in_pools(&args, &loaded)?;
+    match &args.to {
+        Some(directory) => write_files(directory, &pools, generated)?,
+        None => {
+            let objects = machine_configs(&loaded, generated, &pools);
+            let list = MachineConfigs { api_version: "v1", kind: "List", items: objects };
+            crate::output::print(&list, args.output.format, &mut t)?;
+        }
+    }
+    loaded.require_complete(&args.input)?;
+    Ok(true)
+}
+
+/// A private key in an object must not be spread further.
+fn refuse_private_keys(loaded: &Loaded) -> Result<(), Error> {
+    let policies = loaded.snapshot.cluster_image_policies.iter().chain(&loaded.snapshot.image_policies);
+    for policy in policies {
+        let root = &policy.value.spec.policy.root_of_trust;
+        let public_key = root.public_key.iter().flat_map(|key| [&key.key_data, &key.rekor_key_data]);
+        let fulcio = root.fulcio_ca_with_rekor.iter().flat_map(|fulcio| [&fulcio.fulcio_ca_data, &fulcio.rekor_key_data]);
+        let pki = root.pki.iter().flat_map(|pki| [&pki.ca_roots_data, &pki.ca_intermediates_data]);
+        if public_key.chain(fulcio).chain(pki).any(contains_private_key) {
+            return Err(Error::usage(
+                format!("{} holds a private key, which would be copied to every node", policy.reference),
+                "put the public key there, and consider the private one stolen: make a new pair",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Only these get a MachineConfig of their own; others inherit the worker's.
+fn built_in_pools(args: &Args, loaded: &Loaded) -> Result<Vec<String>, Error> {
+    let pools = pools::built_in(&loaded.snapshot);
+    let Some(wanted) = &args.pool else { return Ok(pools) };
+    if pools.contains(wanted) {
+        return Ok(vec![wanted.clone()]);
+    }
+    Err(Error::usage(
+        format!("the controller generates nothing for a pool `{wanted}`"),
+        format!("it does for: {}; custom pools inherit what the worker pool has", pools.join(", ")),
+    ))
+}
+
+fn write_files(directory: &std::path::Path, pools: &[String], generated: &Generated) -> Result<(), Error> {
+    // All pools get the same bytes, so these are made once.
+    let contents: Vec<(String, Vec<u8>)> =
+        generated.files().into_iter().map(|file| (file.path.clone(), file.bytes())).collect();
+    let paths: Vec<Vec<String>> =
+        pools.iter().map(|pool| contents.iter().map(|(path, _)| format!("{pool}{path}")).collect()).collect();
+    let all = paths
+        .iter()
+        .flat_map(|paths| paths.iter().zip(&contents).map(|(path, (_, bytes))| (path.as_str(), bytes.as_slice())));
+    files::write_directory(directory, all)?;
+    super::say("wrote", &format!("{} files a pool for {} to {}", contents.len(), pools.join(", "), directory.display()));
+    Ok(())
+}
+
+fn machine_configs(loaded: &Loaded, generated: &Generated, pools: &[String]) -> Vec<Value> {
+    let files: Vec<(Cow<'_, str>, Vec<u8>)> =
+        generated.files().into_iter().map(|file| (Cow::Owned(file.path.clone()), file.bytes())).collect();
+    let config = ignition(files.iter().map(|(path, bytes)| (path, bytes)), loaded.release);
+    let image_uid = loaded.snapshot.image.as_ref().map(|image| image.metadata.uid.as_str()).filter(|uid| !uid.is_empty());
+    let form = Form::Object { image_uid, controller_version: None };
+    let object = |pool: &String| machine_config::object(&generated_name(pool), pool, config.clone(), form, loaded.release);
+    pools.iter().map(object).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused {
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(flatten)]
+    header: Header,
+}
+
+impl Report for Refused {
+    fn human(&self, t: &mut Terminal) -> io::Result<()> {
+        print_refusals(&self.header.refusals, t)
+    }
+
+    fn names(&self, _: &mut Terminal) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A `List` for `-o json`, a stream of objects otherwise.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MachineConfigs {
+    api_version: &'static str,
+    kind: &'static str,
+    items: Vec<Value>,
+}
+
+const COMMENT: &str = "# The machine-config-controller owns MachineConfigs of these names and replaces what others write there: this is for study and comparison.\n";
+
+impl Report for MachineConfigs {
+    /// The default output is for kubectl as much as for people: a YAML stream.
+    fn human(&self, t: &mut Terminal) -> io::Result<()> {
+        t.yaml_stream(COMMENT, &self.items)
+    }
+
+    fn names(&self, t: &mut Terminal) -> io::Result<()> {
+        self.items.iter().try_for_each(|item| {
+            let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            t.line(&format!("machineconfig.machineconfiguration.openshift.io/{name}"))
+        })
+    }
+
+    fn lines(&self, t: &mut Terminal) -> io::Result<()> {
+        self.items.iter().try_for_each(|item| t.json_line(item))
+    }
+
+    fn yaml(&self, t: &mut Terminal) -> io::Result<()> {
+        self.human(t)
+    }
+}

@@ -1,0 +1,290 @@
+//! From flags to a snapshot and what the controller makes of it: the way that every reading command begins.
+
+use serde::Serialize;
+
+use super::input::{ConnectionFlags, InputArgs};
+use crate::cluster::{self, ConnectionArgs};
+use crate::compile::in_force::InForce;
+use crate::compile::{Compiled, compile};
+use crate::error::{Error, Result};
+use crate::files::{self, ReadOptions};
+use crate::model::provenance::Refusal;
+use crate::model::release::Release;
+use crate::snapshot::{Gap, Kind, Laying, Snapshot, Source};
+
+/// What a command has to read of a live cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// What policies and node files follow from.
+    Policies,
+    /// That, and nodes.
+    Everything,
+}
+
+impl Needs {
+    fn kinds(self) -> &'static [Kind] {
+        const ALL: [Kind; 14] = [
+            Kind::Image,
+            Kind::ClusterImagePolicy,
+            Kind::ImagePolicy,
+            Kind::ImageDigestMirrorSet,
+            Kind::ImageTagMirrorSet,
+            Kind::ImageContentSourcePolicy,
+            Kind::ClusterVersion,
+            Kind::FeatureGate,
+            Kind::Infrastructure,
+            Kind::MachineConfigPool,
+            Kind::MachineConfig,
+            Kind::Node,
+            Kind::ControllerConfig,
+            Kind::MachineConfiguration,
+        ];
+        match self {
+            Self::Policies => &ALL[..11],
+            Self::Everything => &ALL,
+        }
+    }
+}
+
+/// A snapshot, the release it is looked at with, and what follows.
+pub struct Loaded {
+    /// Everything that was read, overlays and deletions included.
+    pub snapshot: Snapshot,
+    /// From `--release`, else from ClusterVersion, else the newest known.
+    pub release: &'static Release,
+    /// Whether nothing said which release it is.
+    pub release_assumed: bool,
+    /// What the controller makes of it.
+    pub compiled: Compiled,
+    /// Whether something was laid on top or taken away.
+    pub hypothetical: bool,
+}
+
+impl Loaded {
+    /// Reads what the flags name.
+    pub fn load(input: &InputArgs, connection: &ConnectionFlags, needs: Needs, namespace: Option<&str>) -> Result<Self> {
+        let mut snapshot = read(input, connection, needs, namespace)?;
+        if !input.overlay.is_empty() {
+            let options = ReadOptions { recursive: input.recursive };
+            files::read_onto(&mut snapshot, &input.overlay, options, Laying::OnTop)?;
+        }
+        for text in &input.without {
+            without(&mut snapshot, text)?;
+        }
+        for warning in &snapshot.warnings {
+            super::say("warning", warning);
+        }
+        let (release, release_assumed) = release(input, &snapshot)?;
+        let compiled = compile(&snapshot, release);
+        let hypothetical = !input.overlay.is_empty() || !input.without.is_empty();
+        let loaded = Self { snapshot, release, release_assumed, compiled, hypothetical };
+        loaded.warn_of_strangers();
+        Ok(loaded)
+    }
+
+    /// Objects that only look like ours must not be taken for nothing.
+    fn warn_of_strangers(&self) {
+        for object in &self.snapshot.same_name_elsewhere {
+            super::say(
+                "note",
+                &format!(
+                    "{} is of {}, which has nothing to do with what OpenShift's nodes verify; it was passed over",
+                    object.reference, object.reference.api_version
+                ),
+            );
+        }
+    }
+
+    /// For commands that need objects.
+    pub fn refuse_bare_node_files(&self, command: &str) -> Result<()> {
+        if self.snapshot.node_trees.is_empty() || self.snapshot.len() > 0 {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!("`{command}` needs objects, and these are the files of a node"),
+            "look into them with: oc imagepolicy explain -f DIR",
+        ))
+    }
+
+    /// `--require-complete`
+    pub fn require_complete(&self, input: &InputArgs) -> Result<()> {
+        if !input.require_complete || self.snapshot.gaps.is_empty() {
+            return Ok(());
+        }
+        let messages: Vec<&str> = self.snapshot.gaps.iter().map(|gap| gap.message.as_str()).collect();
+        Err(Error::Incomplete {
+            message: format!("the answer is incomplete: {}", messages.join("; ")),
+            hint: "docs/rbac.yaml has a ClusterRole that is enough; leave --require-complete out to answer all the same".into(),
+        })
+    }
+
+    /// The part that every document has.
+    pub fn header(&self, of: &str, in_force: Option<InForce>) -> Header {
+        let (from, cluster) = match &self.snapshot.source {
+            Source::Live(cluster) => ("Live", Some(cluster.clone())),
+            Source::MustGather | Source::Manifests => ("Files", None),
+        };
+        Header {
+            source: SourceDoc {
+                from,
+                cluster,
+                release: self.release.to_string(),
+                release_assumed: self.release_assumed,
+                of: of.to_string(),
+                in_force,
+            },
+            gaps: self.snapshot.gaps.clone(),
+            notes: self.compiled.notes.iter().map(|note| note.text.clone()).collect(),
+            refusals: self.compiled.generated.as_ref().err().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Gaps to stderr: what could not be read is part of the answer.
+    pub fn say_gaps(&self) {
+        for gap in &self.snapshot.gaps {
+            super::say("incomplete", &gap.message);
+        }
+    }
+}
+
+fn read(input: &InputArgs, connection: &ConnectionFlags, needs: Needs, namespace: Option<&str>) -> Result<Snapshot> {
+    let node_files = input.policy.is_some() || input.registries_conf.is_some() || input.registries_d.is_some();
+    if input.recursive && input.filename.is_empty() && input.overlay.is_empty() {
+        return Err(Error::usage("-R needs a directory", "say which with: -f DIR -R"));
+    }
+    if node_files {
+        let mut snapshot = Snapshot::new(Source::Manifests);
+        let tree = files::node_files(
+            input.policy.as_deref(),
+            input.registries_conf.as_deref(),
+            input.registries_d.as_deref(),
+        )?;
+        snapshot.node_trees.push(tree);
+        return Ok(snapshot);
+    }
+    if input.example {
+        return files::example();
+    }
+    if !input.filename.is_empty() {
+        return files::read(&input.filename, ReadOptions { recursive: input.recursive });
+    }
+    let connection = cluster::connect(&ConnectionArgs::from(connection))?;
+    cluster::block_on_read(&connection, needs.kinds(), namespace)
+}
+
+impl From<&ConnectionFlags> for ConnectionArgs {
+    fn from(flags: &ConnectionFlags) -> Self {
+        Self {
+            kubeconfig: flags.kubeconfig.clone(),
+            context: flags.context.clone(),
+            cluster: flags.cluster.clone(),
+            user: flags.user.clone(),
+            server: flags.server.clone(),
+            token: flags.token.clone(),
+            certificate_authority: flags.certificate_authority.clone(),
+            insecure_skip_tls_verify: flags.insecure_skip_tls_verify,
+            tls_server_name: flags.tls_server_name.clone(),
+            as_user: flags.as_user.clone(),
+            as_group: flags.as_group.clone(),
+            as_uid: flags.as_uid.clone(),
+            request_timeout: flags.request_timeout.clone(),
+            chunk_size: flags.chunk_size,
+            ..Self::default()
+        }
+    }
+}
+
+/// `--without KIND/NAME` or `KIND/NAMESPACE/NAME`.
+fn without(snapshot: &mut Snapshot, text: &str) -> Result<()> {
+    let hint = "name it as in: --without ClusterImagePolicy/NAME or --without ImagePolicy/NAMESPACE/NAME";
+    let mut parts = text.splitn(3, '/');
+    let (kind, first, second) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let Some(kind) = Kind::named(kind) else {
+        return Err(Error::usage(format!("--without {text}: `{kind}` is not a kind that is read here"), hint));
+    };
+    let (namespace, name) = match (kind.info().namespaced, first, second) {
+        (true, Some(namespace), Some(name)) => (namespace, name),
+        (false, Some(name), None) => ("", name),
+        _ => return Err(Error::usage(format!("--without {text} does not name an object"), hint)),
+    };
+    if snapshot.remove(kind, namespace, name) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--without {text}: there is no such object in what was read"), hint))
+}
+
+fn release(input: &InputArgs, snapshot: &Snapshot) -> Result<(&'static Release, bool)> {
+    let parse = |text: &str, place: &str| {
+        Release::parse(text)
+            .map_err(|message| Error::usage(format!("{place}: {message}"), "name the release with: --release 4.20"))
+    };
+    if let Some(text) = &input.release {
+        return Ok((parse(text, "--release")?, false));
+    }
+    let version = snapshot.cluster_version.as_ref().map(|object| object.value.status.desired.version.as_str());
+    match version {
+        Some(version) if !version.is_empty() => Ok((parse(version, "ClusterVersion/version")?, false)),
+        _ => Ok((Release::newest(), true)),
+    }
+}
+
+/// The part that every document has (interface.md 3).
+#[derive(Clone, Debug, Serialize)]
+pub struct Header {
+    source: SourceDoc,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+    /// What the controller drops silently, and the like.
+    pub notes: Vec<String>,
+    /// Who will not take it.
+    pub refusals: Vec<Refusal>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SourceDoc {
+    from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
+    release: String,
+    release_assumed: bool,
+    of: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_force: Option<InForce>,
+}
+
+impl Header {
+    /// `OpenShift 4.20`, or that it is assumed.
+    pub fn release_in_words(&self) -> String {
+        let assumed = if self.source.release_assumed { " (assumed)" } else { "" };
+        format!("OpenShift {}{assumed}", self.source.release)
+    }
+
+    /// `desired, in force`
+    pub fn truth_in_words(&self) -> String {
+        let in_force = match self.source.in_force {
+            Some(InForce::Yes) => ", in force",
+            Some(InForce::No) => ", NOT in force",
+            Some(InForce::Unknown) => ", not known whether in force",
+            None => "",
+        };
+        format!("{}{in_force}", self.source.of)
+    }
+
+    /// `ImagePolicy[team-x]: forbidden`
+    pub fn gaps_in_words(&self) -> String {
+        let words = self.gaps.iter().map(|gap| {
+            let namespace = gap.namespace.as_ref().map(|namespace| format!("[{namespace}]")).unwrap_or_default();
+            let reason = match gap.reason {
+                crate::snapshot::GapReason::Forbidden => "forbidden",
+                crate::snapshot::GapReason::NotInstalled => "not installed",
+                crate::snapshot::GapReason::NotInInput => "not in the input",
+                crate::snapshot::GapReason::Undecodable => "undecodable",
+            };
+            format!("{}{namespace}: {reason}", gap.kind)
+        });
+        let mut words: Vec<String> = words.collect();
+        words.dedup();
+        words.join(", ")
+    }
+}

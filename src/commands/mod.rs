@@ -1,0 +1,115 @@
+//! The command line. A command is its arguments and one run: load, make one pure call, hand a report to `output`.
+
+mod explain;
+mod generate;
+mod input;
+mod lint;
+mod load;
+mod version;
+mod views;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::output::{Color, Format, Terminal};
+
+/// Explain, check and generate the image policy of an OpenShift cluster.
+#[derive(Debug, Parser)]
+#[command(
+    name = "oc-imagepolicy",
+    bin_name = "oc imagepolicy",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    about = "Explain, check and generate the image policy of an OpenShift cluster",
+    long_about = "Explain, check and generate the image policy of an OpenShift cluster.\n\n\
+        Which images may run is decided by objects (Image, ClusterImagePolicy, ImagePolicy, mirror sets) that the \
+        machine-config-operator compiles into files on every node. This program computes those files as the operator does, and \
+        reads them as a node does.",
+    after_help = "Every command works on the cluster of your kubeconfig, on files (-f), and on a built-in example:\n\
+        \x20 oc imagepolicy explain --example\n\
+        \x20 oc imagepolicy lint -f must-gather.tar.gz"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Explain(explain::Args),
+    Lint(lint::Args),
+    Generate(generate::Args),
+    Version(version::Args),
+}
+
+/// How to print.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct OutputArgs {
+    /// Output format
+    #[arg(short = 'o', long = "output", value_enum, default_value = "table", value_name = "FORMAT")]
+    format: Format,
+    /// When to use colours
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: Color,
+}
+
+impl OutputArgs {
+    fn terminal(&self) -> Terminal {
+        Terminal::stdout(self.color, self.format == Format::Wide)
+    }
+}
+
+/// What a command came to: `Ok(true)` is "fine", `Ok(false)` "the answer is no".
+type Answer = Result<bool>;
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help to stdout with 0 and mistakes to stderr with 2, which are our codes; a closed pipe is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let answer = match cli.command {
+        Command::Explain(args) => explain::run(args),
+        Command::Lint(args) => lint::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Version(args) => version::run(args),
+    };
+    match answer {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The definition of the command line, for generated docs.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+fn report(error: &Error) {
+    if error.exit_code() == 0 {
+        return;
+    }
+    say("error", &error.to_string());
+    for line in error.hint().lines() {
+        say("hint", line);
+    }
+}
+
+/// A line on stderr: everything that is not data.
+fn say(what: &str, text: &str) {
+    use std::io::Write;
+    // Nobody is left to tell where stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{what}: {}", text.lines().map(crate::output::clean).collect::<Vec<_>>().join("\n  "));
+}

@@ -1,0 +1,126 @@
+//! Commands to type. They are made from objects of strangers and go through somebody's shell: everything is quoted, and a patch
+//! of a list first tests that the entry is still where it was.
+
+use serde_json::{Value, json};
+
+use crate::model::provenance::ObjectRef;
+
+/// `oc patch` with a JSON patch.
+pub fn patch(object: &ObjectRef, operations: Value) -> String {
+    format!("oc patch {} --type=json -p {}", named(object), shell_word(&ascii(&operations)))
+}
+
+/// Takes a value out of a list; `path` is that of the entry, such as `spec.scopes[3]`.
+pub fn remove(object: &ObjectRef, path: &str, value: &str) -> String {
+    let pointer = pointer(path);
+    patch(object, json!([{"op": "test", "path": pointer, "value": value}, {"op": "remove", "path": pointer}]))
+}
+
+/// Writes another value in the place of one.
+pub fn replace(object: &ObjectRef, path: &str, before: &str, after: &str) -> String {
+    let pointer = pointer(path);
+    let operations = [
+        json!({"op": "test", "path": pointer, "value": before}),
+        json!({"op": "replace", "path": pointer, "value": after}),
+    ];
+    patch(object, Value::from_iter(operations))
+}
+
+/// Sets a field, whether it is there already or not.
+pub fn set(object: &ObjectRef, path: &str, value: &str) -> String {
+    patch(object, json!([{"op": "add", "path": pointer(path), "value": value}]))
+}
+
+/// Adds a value at the end of a list that is there.
+pub fn append(object: &ObjectRef, list: &str, value: &str) -> String {
+    patch(object, json!([{"op": "add", "path": format!("{}/-", pointer(list)), "value": value}]))
+}
+
+/// `oc delete`
+pub fn delete(object: &ObjectRef) -> String {
+    format!("oc delete {}", named(object))
+}
+
+/// `clusterimagepolicy.config team`, and what else names the object on a command line. The group is there where others have a
+/// kind of the same name.
+fn named(object: &ObjectRef) -> String {
+    let group = match &*object.kind {
+        "Image" | "ClusterImagePolicy" | "ImagePolicy" => ".config",
+        _ => "",
+    };
+    let resource = format!("{}{group}", object.kind.to_ascii_lowercase());
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let name = match object.name.starts_with(|c: char| c.is_ascii_alphanumeric()) && object.name.chars().all(is_usual) {
+        true => format!("{resource} {}", object.name),
+        false => shell_word(&format!("{resource}/{}", object.name)),
+    };
+    match &object.namespace {
+        Some(namespace) => format!("{name} -n {}", shell_word(namespace)),
+        None => name,
+    }
+}
+
+/// `spec.scopes[3]` as a JSON pointer.
+fn pointer(path: &str) -> String {
+    format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/"))
+}
+
+/// JSON that is printable ASCII.
+fn ascii(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            ' '..='~' => text.push(c),
+            _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    text
+}
+
+/// One word of a POSIX shell; what is not printable ASCII is written as bash reads it, on one line.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b',');
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_string();
+    }
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let mut word = String::from("$'");
+    for b in text.bytes() {
+        match b {
+            b'\'' | b'\\' => word.extend(['\\', char::from(b)]),
+            b' '..=b'~' => word.push(char::from(b)),
+            _ => word.push_str(&format!("\\x{b:02x}")),
+        }
+    }
+    word.push('\'');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
+        ObjectRef { api_version: "".into(), kind: kind.into(), namespace: namespace.map(Into::into), name: name.into() }
+    }
+
+    #[test]
+    fn commands_are_one_line_and_say_what_they_expect() {
+        assert_eq!(
+            remove(&object("ClusterImagePolicy", None, "team"), "spec.scopes[3]", "quay.io/it's"),
+            r#"oc patch clusterimagepolicy.config team --type=json -p '[{"op":"test","path":"/spec/scopes/3","value":"quay.io/it'\''s"},{"op":"remove","path":"/spec/scopes/3"}]'"#
+        );
+        assert_eq!(
+            append(&object("Image", None, "cluster"), "spec.registrySources.allowedRegistries", "a\u{85}😀\n"),
+            r#"oc patch image.config cluster --type=json -p '[{"op":"add","path":"/spec/registrySources/allowedRegistries/-","value":"a\u0085\ud83d\ude00\n"}]'"#
+        );
+        assert_eq!(delete(&object("ImagePolicy", Some("shop"), "web")), "oc delete imagepolicy.config web -n shop");
+        assert_eq!(
+            delete(&object("ImagePolicy", Some("a b"), "-rf\n'$(x)")),
+            r"oc delete $'imagepolicy.config/-rf\x0a\'$(x)' -n 'a b'"
+        );
+        assert_eq!(delete(&object("ImagePolicy", None, "")), "oc delete imagepolicy.config/");
+    }
+}

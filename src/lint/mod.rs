@@ -1,0 +1,322 @@
+//! What is wrong or dangerous. A rule is one file under `rules/`: its code, its essay, examples that are its tests, and the
+//! check. Rules are pure functions over a [`Context`]; a compile that the controller would refuse is input like any other.
+
+pub mod fix;
+mod refusals;
+pub mod rules;
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use serde::ser::{SerializeStruct, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::compile::Compiled;
+use crate::model::provenance::{ObjectRef, RefusedBy};
+use crate::model::release::Release;
+use crate::snapshot::{Kind, Object, Origin, Snapshot, Source};
+
+/// A rule: static data and one function. Read `rules/mod.rs` for the list.
+pub struct Rule {
+    /// `IMP204`, without the letters. Never reused.
+    pub code: u16,
+    /// Names the bad pattern, as in "allow shadowed-by-allowed".
+    pub name: &'static str,
+    /// The highest level that its findings have.
+    pub level: Level,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// Who refuses what it finds, if anybody.
+    pub refused_by: &'static [RefusedBy],
+    /// Releases concerned, in words.
+    pub releases: &'static str,
+    /// Numbers of the pitfalls in domain.md 7 that it covers.
+    pub pitfalls: &'static [u8],
+    /// Kinds without which it cannot say anything; it is then skipped, and named.
+    pub needs: &'static [Kind],
+    /// What it finds, in one sentence.
+    pub summary: &'static str,
+    /// What breaks for whom. Markdown.
+    pub why: &'static str,
+    /// How to mend it. Markdown.
+    pub fix: &'static str,
+    /// Clusters on which it fires, and on which it does not: run as tests.
+    pub examples: &'static [Example],
+    /// The check.
+    pub check: fn(&Context<'_>, &mut Vec<Finding>),
+}
+
+/// A small cluster that shows a rule at work.
+pub struct Example {
+    /// Whether the rule fires.
+    pub fires: bool,
+    /// The release that it is looked at with.
+    pub release: &'static str,
+    /// Objects as a YAML stream. `SOME_KEY` stands for the base64 of a good public key, `OTHER_KEY` for another.
+    pub manifests: &'static str,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    /// Worth knowing.
+    Hint,
+    /// Worth telling.
+    Info,
+    /// Not what one would expect.
+    Warning,
+    /// Something is refused, stops working or is not protected.
+    Error,
+}
+
+impl Level {
+    /// Lower case, as in `error[IMP202]`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hint => "hint",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// How sure a rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Confidence {
+    /// Seen on the real thing.
+    Verified,
+    /// Depends on the release, which is known or assumed.
+    VersionDependent,
+    /// Likely.
+    Heuristic,
+}
+
+impl Rule {
+    /// `IMP204`
+    pub fn id(&self) -> String {
+        format!("IMP{:03}", self.code)
+    }
+}
+
+/// By code: a rule is itself and nothing else.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.code == other.code
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.id(), self.name)
+    }
+}
+
+/// Everything that a rule may look at.
+pub struct Context<'a> {
+    /// The objects.
+    pub snapshot: &'a Snapshot,
+    /// The release that is asked for.
+    pub release: &'static Release,
+    /// What the controller makes of them, or why it refuses.
+    pub compiled: &'a Compiled,
+    origins: OnceLock<HashMap<&'a ObjectRef, &'a Origin, foldhash::fast::RandomState>>,
+    codes: OnceLock<Vec<Option<u16>>>,
+}
+
+impl<'a> Context<'a> {
+    /// Of objects and what the controller of a release makes of them.
+    pub fn new(snapshot: &'a Snapshot, compiled: &'a Compiled) -> Self {
+        Self { snapshot, release: compiled.release, compiled, origins: OnceLock::new(), codes: OnceLock::new() }
+    }
+
+    /// Where an object stood that is known by name only, as in a refusal's causes.
+    pub fn origin(&self, object: &ObjectRef) -> Origin {
+        let origins = self.origins.get_or_init(|| {
+            let Snapshot { image, cluster_image_policies, image_policies, cluster_version, controller_config, .. } = self.snapshot;
+            let policies = cluster_image_policies.iter().chain(image_policies).map(|policy| (&*policy.reference, &policy.origin));
+            let mirrors = self.snapshot.mirror_sets().map(|(_, set)| (&*set.reference, &set.origin));
+            let image = image.iter().map(|image| (&*image.reference, &image.origin));
+            let version = cluster_version.iter().map(|version| (&*version.reference, &version.origin));
+            let config = controller_config.iter().map(|config| (&*config.reference, &config.origin));
+            policies.chain(mirrors).chain(image).chain(version).chain(config).collect()
+        });
+        origins.get(object).map_or(Origin::Live, |origin| (*origin).clone())
+    }
+
+    /// Whether it is known which objects of a kind there are. Manifests are complete in what the controller's bootstrap reads
+    /// from them; what only a running cluster has is known where it is in them.
+    pub fn can_see(&self, kind: Kind) -> bool {
+        let bootstrap_reads = matches!(
+            kind,
+            Kind::Image
+                | Kind::ClusterImagePolicy
+                | Kind::ImagePolicy
+                | Kind::ImageDigestMirrorSet
+                | Kind::ImageTagMirrorSet
+                | Kind::ImageContentSourcePolicy
+                | Kind::MachineConfig
+        );
+        self.snapshot.has_read(kind) || (self.snapshot.source == Source::Manifests && bootstrap_reads)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The rule that found it.
+    pub rule: &'static Rule,
+    /// At most the rule's.
+    pub level: Level,
+    /// The object.
+    pub object: Arc<ObjectRef>,
+    /// Where the object stood, for lines and columns.
+    pub origin: Origin,
+    /// The field, such as `spec.scopes[0]`; empty for the object as a whole.
+    pub path: String,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What follows from it, in one line; the literal text of whoever refuses, where one does.
+    pub effect: String,
+    /// What to do: lines, commands among them.
+    pub help: String,
+    /// Other objects and fields that take part.
+    pub related: Vec<Related>,
+    /// An image name that shows it.
+    pub witness: Option<String>,
+    /// Who will not take it.
+    pub refused_by: Option<RefusedBy>,
+}
+
+/// Another field that takes part in a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Related {
+    /// The object.
+    pub object: Arc<ObjectRef>,
+    /// The field.
+    pub path: String,
+    /// What it has to do with it.
+    pub message: String,
+}
+
+impl Finding {
+    /// About a field of an object, with the rule's level.
+    pub fn new<T>(rule: &'static Rule, object: &Object<T>, path: impl fmt::Display, message: impl Into<String>) -> Self {
+        Self::at(rule, &object.reference, object.origin.clone(), path, message)
+    }
+
+    /// The same, of an object that is known by name and place.
+    pub fn at(
+        rule: &'static Rule,
+        object: &Arc<ObjectRef>,
+        origin: Origin,
+        path: impl fmt::Display,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            rule,
+            level: rule.level,
+            object: Arc::clone(object),
+            origin,
+            path: path.to_string(),
+            message: message.into(),
+            effect: String::new(),
+            help: String::new(),
+            related: Vec::new(),
+            witness: None,
+            refused_by: None,
+        }
+    }
+
+    /// With another level than the rule's.
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// With what follows from it.
+    pub fn effect(mut self, effect: impl Into<String>) -> Self {
+        self.effect = effect.into();
+        self
+    }
+
+    /// With what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// With an image name that shows it.
+    pub fn witness(mut self, image: impl Into<String>) -> Self {
+        self.witness = Some(image.into());
+        self
+    }
+
+    /// With who will not take it.
+    pub fn refused_by(mut self, by: RefusedBy) -> Self {
+        self.refused_by = Some(by);
+        self
+    }
+
+    /// With another field that takes part.
+    pub fn related(mut self, object: &Arc<ObjectRef>, path: impl fmt::Display, message: impl Into<String>) -> Self {
+        self.related.push(Related { object: object.clone(), path: path.to_string(), message: message.into() });
+        self
+    }
+}
+
+/// As in `LintReport` of interface.md 3, without the location, which only the caller can look up.
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Finding", 12)?;
+        out.serialize_field("code", &self.rule.id())?;
+        out.serialize_field("name", self.rule.name)?;
+        out.serialize_field("level", &self.level)?;
+        out.serialize_field("confidence", &self.rule.confidence)?;
+        out.serialize_field("object", &self.object)?;
+        out.serialize_field("path", &self.path)?;
+        out.serialize_field("message", &self.message)?;
+        out.serialize_field("effect", &self.effect)?;
+        out.serialize_field("help", &self.help)?;
+        out.serialize_field("related", &self.related)?;
+        if let Some(witness) = &self.witness {
+            out.serialize_field("witness", witness)?;
+        }
+        if let Some(by) = &self.refused_by {
+            out.serialize_field("refusedBy", by)?;
+        }
+        out.end()
+    }
+}
+
+/// What a run found.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Worst first, then by object, path and code.
+    pub findings: Vec<Finding>,
+    /// How many rules could say something.
+    pub ran: usize,
+    /// Rules that could not, and the kinds that they miss.
+    pub skipped: Vec<(&'static Rule, Vec<Kind>)>,
+}
+
+/// Runs the rules for which everything is there, and names the others.
+pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
+    let mut outcome = Outcome::default();
+    for &rule in rules {
+        let missing: Vec<Kind> = rule.needs.iter().copied().filter(|kind| !context.can_see(*kind)).collect();
+        if missing.is_empty() {
+            (rule.check)(context, &mut outcome.findings);
+            outcome.ran += 1;
+        } else {
+            outcome.skipped.push((rule, missing));
+        }
+    }
+    outcome.findings.sort_by(|a, b| {
+        let key = |finding: &Finding| (Reverse(finding.level), finding.object.clone(), finding.rule.code);
+        key(a).cmp(&key(b)).then_with(|| (&a.path, &a.message).cmp(&(&b.path, &b.message)))
+    });
+    outcome
+}

@@ -1,0 +1,201 @@
+//! Standard output as a person sees it. Whatever comes from an object goes through [`clean`], so no text can command the terminal.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use colored::{ColoredString, Colorize};
+use serde::Serialize;
+
+use crate::model::private_keys;
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR or TERM=dumb says otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a piece of text is. Meaning is never in the colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Nothing special.
+    Plain,
+    /// Table heads and the like.
+    Bold,
+    /// Less important.
+    Dim,
+    /// Accepts anything; a warning.
+    Caution,
+    /// Rejects; an error.
+    Bad,
+    /// Needs a signature; fine.
+    Good,
+    /// A reference to something.
+    Accent,
+}
+
+/// Where reports are printed.
+pub struct Terminal {
+    out: BufWriter<Box<dyn Write>>,
+    color: bool,
+    width: usize,
+    wide: bool,
+}
+
+impl Terminal {
+    /// Standard output: 80 columns where it is no terminal, what it has otherwise.
+    pub fn stdout(color: Color, wide: bool) -> Self {
+        let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        let width = if is_terminal { terminal_width() } else { None };
+        let color = color.wanted(is_terminal);
+        colored::control::set_override(color);
+        Self { out: BufWriter::with_capacity(64 * 1024, Box::new(stdout)), color, width: width.unwrap_or(80), wide }
+    }
+
+    /// Somewhere else, without colour.
+    pub fn to(out: Box<dyn Write>, width: usize) -> Self {
+        Self { out: BufWriter::new(out), color: false, width, wide: false }
+    }
+
+    /// Columns to fit into.
+    pub fn width(&self) -> usize {
+        if self.wide { usize::from(u16::MAX) } else { self.width }
+    }
+
+    /// Whether `-o wide` was asked for.
+    pub fn wide(&self) -> bool {
+        self.wide
+    }
+
+    /// Whether colours are on.
+    pub fn color(&self) -> bool {
+        self.color
+    }
+
+    /// A piece of text within a line.
+    pub fn put(&mut self, style: Style, text: &str) -> io::Result<()> {
+        let text = clean(text);
+        if self.color && style != Style::Plain && !text.is_empty() {
+            write!(self.out, "{}", style.paint(&text))
+        } else {
+            self.out.write_all(text.as_bytes())
+        }
+    }
+
+    /// A line of plain text.
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        self.put(Style::Plain, text)?;
+        self.end_line()
+    }
+
+    /// The end of a line.
+    pub fn end_line(&mut self) -> io::Result<()> {
+        self.out.write_all(b"\n")
+    }
+
+    /// A document on a line of its own.
+    pub fn json_line(&mut self, document: &(impl Serialize + ?Sized)) -> io::Result<()> {
+        let text = super::json(document, false)?;
+        self.write_raw(&text)?;
+        self.end_line()
+    }
+
+    /// Objects as a YAML stream, with a comment at the head.
+    pub fn yaml_stream(&mut self, comment: &str, documents: &[serde_json::Value]) -> io::Result<()> {
+        self.write_raw(comment)?;
+        for document in documents {
+            self.write_raw("---\n")?;
+            self.write_raw(&super::yaml(document)?)?;
+        }
+        Ok(())
+    }
+
+    /// Text that is known to be harmless: JSON and YAML of this program's own making, whose writers escape.
+    pub(super) fn write_raw(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())
+    }
+
+    /// Bytes as they are, such as a generated file that was asked for.
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
+    /// Writes out what was gathered.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Color {
+    fn wanted(self, is_terminal: bool) -> bool {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if set("NO_COLOR") => false,
+            Self::Auto if set("CLICOLOR_FORCE") || set("FORCE_COLOR") => true,
+            Self::Auto => is_terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        }
+    }
+}
+
+impl Style {
+    /// The text in this style's colours.
+    pub fn paint(self, text: &str) -> ColoredString {
+        match self {
+            Self::Plain => text.normal(),
+            Self::Bold => text.bold(),
+            Self::Dim => text.dimmed(),
+            Self::Caution => text.yellow(),
+            Self::Bad => text.red(),
+            Self::Good => text.green(),
+            Self::Accent => text.cyan(),
+        }
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    let (terminal_size::Width(width), _) = terminal_size::terminal_size()?;
+    (width >= 20).then_some(usize::from(width))
+}
+
+/// Whether a terminal would do something else with the character than show it: control characters, and those that
+/// turn the direction of text so that it reads as something else.
+pub(super) fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Text for a terminal: what it would obey is shown as an escape, the body of a private key is not shown.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    let text = private_keys::redact(text);
+    if !text.contains(is_unsafe) {
+        return text;
+    }
+    let mut cleaned = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_unsafe(character) {
+            cleaned.extend(character.escape_unicode());
+        } else {
+            cleaned.push(character);
+        }
+    }
+    Cow::Owned(cleaned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert_eq!(clean("plain, né ✓"), "plain, né ✓");
+        assert_eq!(clean("a\u{1b}[31m\nb\u{9b}\u{202e}"), "a\\u{1b}[31m\\u{a}b\\u{9b}\\u{202e}");
+    }
+}

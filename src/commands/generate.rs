@@ -63,7 +63,8 @@ pub fn run(args: Args) -> Answer {
     loaded.refuse_bare_node_files("generate")?;
     loaded.say_gaps();
     let blind = loaded.snapshot.gaps.iter().find(|gap| {
-        matches!(gap.kind, Kind::Image | Kind::ClusterImagePolicy | Kind::ImagePolicy) && gap.reason != crate::snapshot::GapReason::NotInstalled
+        matches!(gap.kind, Kind::Image | Kind::ClusterImagePolicy | Kind::ImagePolicy)
+            && gap.reason != crate::snapshot::GapReason::NotInstalled
     });
     if let Some(gap) = blind {
         return Err(Error::Incomplete {
@@ -75,8 +76,11 @@ pub fn run(args: Args) -> Answer {
     let generated = match &loaded.compiled.generated {
         Ok(generated) => generated,
         Err(_) => {
-            crate::output::print(&Refused { api_version: API_VERSION, kind: "Generated", header: loaded.header("desired", None) },
-                args.output.format, &mut t)?;
+            crate::output::print(
+                &Refused { api_version: API_VERSION, kind: "Generated", header: loaded.header("desired", None) },
+                args.output.format,
+                &mut t,
+            )?;
             return Ok(false);
         }
     };
@@ -103,7 +107,8 @@ fn refuse_private_keys(loaded: &Loaded) -> Result<(), Error> {
     for policy in policies {
         let root = &policy.value.spec.policy.root_of_trust;
         let public_key = root.public_key.iter().flat_map(|key| [&key.key_data, &key.rekor_key_data]);
-        let fulcio = root.fulcio_ca_with_rekor.iter().flat_map(|fulcio| [&fulcio.fulcio_ca_data, &fulcio.rekor_key_data]);
+        let fulcio =
+            root.fulcio_ca_with_rekor.iter().flat_map(|fulcio| [&fulcio.fulcio_ca_data, &fulcio.rekor_key_data]);
         let pki = root.pki.iter().flat_map(|pki| [&pki.ca_roots_data, &pki.ca_intermediates_data]);
         if public_key.chain(fulcio).chain(pki).any(contains_private_key) {
             return Err(Error::usage(
@@ -138,7 +143,10 @@ fn write_files(directory: &std::path::Path, pools: &[String], generated: &Genera
         .iter()
         .flat_map(|paths| paths.iter().zip(&contents).map(|(path, (_, bytes))| (path.as_str(), bytes.as_slice())));
     files::write_directory(directory, all)?;
-    super::say("wrote", &format!("{} files a pool for {} to {}", contents.len(), pools.join(", "), directory.display()));
+    super::say(
+        "wrote",
+        &format!("{} files a pool for {} to {}", contents.len(), pools.join(", "), directory.display()),
+    );
     Ok(())
 }
 
@@ -146,9 +154,11 @@ fn machine_configs(loaded: &Loaded, generated: &Generated, pools: &[String]) -> 
     let files: Vec<(Cow<'_, str>, Vec<u8>)> =
         generated.files().into_iter().map(|file| (Cow::Owned(file.path.clone()), file.bytes())).collect();
     let config = ignition(files.iter().map(|(path, bytes)| (path, bytes)), loaded.release);
-    let image_uid = loaded.snapshot.image.as_ref().map(|image| image.metadata.uid.as_str()).filter(|uid| !uid.is_empty());
+    let image_uid =
+        loaded.snapshot.image.as_ref().map(|image| image.metadata.uid.as_str()).filter(|uid| !uid.is_empty());
     let form = Form::Object { image_uid, controller_version: None };
-    let object = |pool: &String| machine_config::object(&generated_name(pool), pool, config.clone(), form, loaded.release);
+    let object =
+        |pool: &String| machine_config::object(&generated_name(pool), pool, config.clone(), form, loaded.release);
     pools.iter().map(object).collect()
 }
 

@@ -72,7 +72,11 @@ impl FailOn {
 
 pub fn run(args: Args) -> Answer {
     if args.rules {
-        let list = RuleList { api_version: API_VERSION, kind: "RuleList", rules: RULES.iter().map(|rule| rule.into()).collect() };
+        let list = RuleList {
+            api_version: API_VERSION,
+            kind: "RuleList",
+            rules: RULES.iter().map(|rule| rule.into()).collect(),
+        };
         crate::output::print(&list, args.output.format, &mut args.output.terminal())?;
         return Ok(true);
     }
@@ -157,7 +161,8 @@ impl<'a> LintReport<'a> {
                 Level::Hint => summary.hint += 1,
             }
         }
-        let locate = |finding: &'a Finding| Located { finding, location: spans::locate(&finding.origin, &finding.path) };
+        let locate =
+            |finding: &'a Finding| Located { finding, location: spans::locate(&finding.origin, &finding.path) };
         Self {
             api_version: API_VERSION,
             kind: "LintReport",
@@ -182,7 +187,8 @@ impl<'a> LintReport<'a> {
     /// What is not a finding goes to stderr: skipped rules, and in a table the gaps too.
     fn to_stderr(&self) {
         if !self.rules.skipped.is_empty() {
-            let mut missing: Vec<&str> = self.rules.skipped.iter().flat_map(|skipped| skipped.missing.clone()).collect();
+            let mut missing: Vec<&str> =
+                self.rules.skipped.iter().flat_map(|skipped| skipped.missing.clone()).collect();
             missing.sort_unstable();
             missing.dedup();
             let codes: Vec<&str> = self.rules.skipped.iter().map(|skipped| skipped.code.as_str()).collect();
@@ -254,7 +260,9 @@ fn print_finding(Located { finding, location }: &Located<'_>, t: &mut Terminal) 
     let bar = format!("{:margin$} |", "");
     t.put(Style::Accent, &format!("{:margin$}--> ", ""))?;
     match location {
-        Some(location) => t.line(&format!("{}:{}:{}   {}", location.file, location.line, location.column, place.trim_end()))?,
+        Some(location) => {
+            t.line(&format!("{}:{}:{}   {}", location.file, location.line, location.column, place.trim_end()))?
+        }
         None => t.line(place.trim_end())?,
     }
     if let Some(excerpt) = excerpt {
@@ -415,7 +423,11 @@ impl Serialize for RulePage {
             why: self.rule.why,
             fix: self.rule.fix,
             examples: examples
-                .map(|example| PageExample { fires: example.fires, release: example.release, manifests: example.manifests })
+                .map(|example| PageExample {
+                    fires: example.fires,
+                    release: example.release,
+                    manifests: example.manifests,
+                })
                 .collect(),
         }
         .serialize(serializer)

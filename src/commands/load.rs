@@ -62,7 +62,12 @@ pub struct Loaded {
 
 impl Loaded {
     /// Reads what the flags name.
-    pub fn load(input: &InputArgs, connection: &ConnectionFlags, needs: Needs, namespace: Option<&str>) -> Result<Self> {
+    pub fn load(
+        input: &InputArgs,
+        connection: &ConnectionFlags,
+        needs: Needs,
+        namespace: Option<&str>,
+    ) -> Result<Self> {
         let mut snapshot = read(input, connection, needs, namespace)?;
         if !input.overlay.is_empty() {
             let options = ReadOptions { recursive: input.recursive };
@@ -114,7 +119,9 @@ impl Loaded {
         let messages: Vec<&str> = self.snapshot.gaps.iter().map(|gap| gap.message.as_str()).collect();
         Err(Error::Incomplete {
             message: format!("the answer is incomplete: {}", messages.join("; ")),
-            hint: "docs/rbac.yaml has a ClusterRole that is enough; leave --require-complete out to answer all the same".into(),
+            hint:
+                "docs/rbac.yaml has a ClusterRole that is enough; leave --require-complete out to answer all the same"
+                    .into(),
         })
     }
 

@@ -111,5 +111,9 @@ fn report(error: &Error) {
 fn say(what: &str, text: &str) {
     use std::io::Write;
     // Nobody is left to tell where stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{what}: {}", text.lines().map(crate::output::clean).collect::<Vec<_>>().join("\n  "));
+    let _ = writeln!(
+        std::io::stderr(),
+        "{what}: {}",
+        text.lines().map(crate::output::clean).collect::<Vec<_>>().join("\n  ")
+    );
 }

@@ -78,7 +78,10 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
     let (groups, refusals, missing) = match &scope.of {
         Of::Node(name) => {
             let group = pools::of_node(&loaded.snapshot, &loaded.compiled, name).map_err(|message| {
-                Error::usage(message, "list nodes with: oc get nodes; a node's MachineConfig is in its annotation currentConfig")
+                Error::usage(
+                    message,
+                    "list nodes with: oc get nodes; a node's MachineConfig is in its annotation currentConfig",
+                )
             })?;
             (vec![group], Vec::new(), Vec::new())
         }
@@ -91,10 +94,11 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
             Err(refusals) => (pools::rendered(&loaded.snapshot, &loaded.compiled).groups, refusals, Vec::new()),
         },
     };
-    let answers = (scope.of == Of::Desired && loaded.snapshot.source != Source::Manifests && !loaded.hypothetical).then(|| {
-        let desired = pools::desired(&loaded.snapshot, &loaded.compiled).ok();
-        in_force(&loaded.snapshot, &loaded.compiled, desired.as_ref())
-    });
+    let answers = (scope.of == Of::Desired && loaded.snapshot.source != Source::Manifests && !loaded.hypothetical)
+        .then(|| {
+            let desired = pools::desired(&loaded.snapshot, &loaded.compiled).ok();
+            in_force(&loaded.snapshot, &loaded.compiled, desired.as_ref())
+        });
     let mut views: Vec<View> = groups.iter().map(|group| view(group, answers.as_ref())).collect();
     if let Some(pool) = &scope.pool {
         views.retain(|view| view.pools.contains(pool));
@@ -113,7 +117,8 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
         }
     }
     if views.is_empty() && refusals.is_empty() {
-        let message = if missing.is_empty() { format!("nothing is known of what is {}", scope.of) } else { missing.join("; ") };
+        let message =
+            if missing.is_empty() { format!("nothing is known of what is {}", scope.of) } else { missing.join("; ") };
         return Err(Error::Incomplete { message, hint: "ask for what the objects say with: --of desired".into() });
     }
     Ok(Truth { views, refusals, missing })
@@ -123,21 +128,27 @@ fn view(group: &PoolGroup, answers: Option<&std::collections::BTreeMap<Arc<str>,
     View {
         pools: group.names().map(str::to_string).collect(),
         files: Arc::clone(&group.files),
-        in_force: answers.map(|answers| {
-            worst(group.names().map(|name| answers.get(name).copied().unwrap_or(InForce::Unknown)))
-        }),
+        in_force: answers
+            .map(|answers| worst(group.names().map(|name| answers.get(name).copied().unwrap_or(InForce::Unknown)))),
     }
 }
 
 /// Node files that were given as they are: each is a view of its own.
 fn of_trees(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
     if scope.pool.is_some() || scope.of != Of::Desired {
-        return Err(Error::usage("the files of a node belong to no pool and are the only truth there is", "leave --pool and --of out"));
+        return Err(Error::usage(
+            "the files of a node belong to no pool and are the only truth there is",
+            "leave --pool and --of out",
+        ));
     }
     let read = |tree: &NodeTree| View {
         pools: Vec::new(),
         files: Arc::new(NodeFiles::read(tree.files.iter().map(|(path, bytes)| (path, bytes, None)))),
         in_force: None,
     };
-    Ok(Truth { views: loaded.snapshot.node_trees.iter().map(read).collect(), refusals: Vec::new(), missing: Vec::new() })
+    Ok(Truth {
+        views: loaded.snapshot.node_trees.iter().map(read).collect(),
+        refusals: Vec::new(),
+        missing: Vec::new(),
+    })
 }

@@ -128,6 +128,11 @@ pub fn of_node(snapshot: &Snapshot, compiled: &Compiled, node: &str) -> Result<P
     group.ok_or_else(|| format!("node {node} has no files"))
 }
 
+/// Names of the pools for which the controller generates a MachineConfig; custom pools inherit the worker's.
+pub fn built_in(snapshot: &Snapshot) -> Vec<String> {
+    pools(snapshot).into_iter().filter(|pool| pool.is_built_in).map(|pool| pool.name.to_string()).collect()
+}
+
 const BUILT_IN: &str = "machineconfiguration.openshift.io/mco-built-in";
 const CURRENT_CONFIG: &str = "machineconfiguration.openshift.io/currentConfig";
 

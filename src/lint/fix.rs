@@ -79,7 +79,8 @@ fn ascii(value: &Value) -> String {
 
 /// One word of a POSIX shell; what is not printable ASCII is written as bash reads it, on one line.
 pub fn shell_word(text: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b',');
+    let is_plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b',');
     if !text.is_empty() && text.bytes().all(is_plain) {
         return text.to_string();
     }

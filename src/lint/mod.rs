@@ -135,8 +135,10 @@ impl<'a> Context<'a> {
     /// Where an object stood that is known by name only, as in a refusal's causes.
     pub fn origin(&self, object: &ObjectRef) -> Origin {
         let origins = self.origins.get_or_init(|| {
-            let Snapshot { image, cluster_image_policies, image_policies, cluster_version, controller_config, .. } = self.snapshot;
-            let policies = cluster_image_policies.iter().chain(image_policies).map(|policy| (&*policy.reference, &policy.origin));
+            let Snapshot { image, cluster_image_policies, image_policies, cluster_version, controller_config, .. } =
+                self.snapshot;
+            let policies =
+                cluster_image_policies.iter().chain(image_policies).map(|policy| (&*policy.reference, &policy.origin));
             let mirrors = self.snapshot.mirror_sets().map(|(_, set)| (&*set.reference, &set.origin));
             let image = image.iter().map(|image| (&*image.reference, &image.origin));
             let version = cluster_version.iter().map(|version| (&*version.reference, &version.origin));
@@ -203,7 +205,12 @@ pub struct Related {
 
 impl Finding {
     /// About a field of an object, with the rule's level.
-    pub fn new<T>(rule: &'static Rule, object: &Object<T>, path: impl fmt::Display, message: impl Into<String>) -> Self {
+    pub fn new<T>(
+        rule: &'static Rule,
+        object: &Object<T>,
+        path: impl fmt::Display,
+        message: impl Into<String>,
+    ) -> Self {
         Self::at(rule, &object.reference, object.origin.clone(), path, message)
     }
 

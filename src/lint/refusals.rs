@@ -16,7 +16,13 @@ impl<'a> Context<'a> {
     }
 
     /// A finding about one of [`Context::refusals`], with what follows from it.
-    pub fn refused(&self, rule: &'static Rule, refusal: &Refusal, cause: &Cause, message: impl Into<String>) -> Finding {
+    pub fn refused(
+        &self,
+        rule: &'static Rule,
+        refusal: &Refusal,
+        cause: &Cause,
+        message: impl Into<String>,
+    ) -> Finding {
         Finding::at(rule, &cause.object, self.origin(&cause.object), &cause.path, message)
             .effect(frozen(&refusal.text))
             .refused_by(RefusedBy::Controller)
@@ -34,7 +40,8 @@ impl<'a> Context<'a> {
         use RefusalReason::*;
         let refusals = self.all_refusals();
         let image = self.snapshot.image.as_ref().map(|image| &image.value.spec.registry_sources);
-        let image_allows = image.is_some_and(|lists| lists.allowed_registries.as_ref().is_some_and(|list| !list.is_empty()));
+        let image_allows =
+            image.is_some_and(|lists| lists.allowed_registries.as_ref().is_some_and(|list| !list.is_empty()));
         let allowed = ScopeIndex::new(self.compiled.sources.allowed.iter().map(|entry| &*entry.text));
         let payload = self.compiled.payload.as_ref().and_then(|payload| payload.repository.as_deref());
         let code = |refusal: &Refusal| {
@@ -67,7 +74,9 @@ impl<'a> Context<'a> {
                 MirrorFormat => 317,
                 Crash => 413,
                 ReleaseImage => 414,
-                Schema | PolicyUnreadable | RegistriesUnreadable | RegistriesDUnreadable | SignedRegistries => return None,
+                Schema | PolicyUnreadable | RegistriesUnreadable | RegistriesDUnreadable | SignedRegistries => {
+                    return None;
+                }
             })
         };
         refusals.iter().map(code).collect()

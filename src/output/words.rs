@@ -155,7 +155,9 @@ fn named_keys(keys: &KeySource, with_algorithm: bool) -> String {
 fn named_certificates(source: &KeySource) -> String {
     let one = |data: &[u8]| match keys::inspect_certificates(data) {
         Ok(certificates) => {
-            let name = |certificate: &keys::CertificateInfo| format!("{} ({})", certificate.subject, certificate.fingerprint.short());
+            let name = |certificate: &keys::CertificateInfo| {
+                format!("{} ({})", certificate.subject, certificate.fingerprint.short())
+            };
             let names: Vec<_> = certificates.read.iter().map(name).collect();
             format!("authority {}", names.join(", "))
         }

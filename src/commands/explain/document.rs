@@ -272,7 +272,8 @@ impl Report for ScopeTable {
             t.end_line()?;
         }
         for (namespace, differing) in &self.others {
-            let scopes = if *differing == 1 { "1 scope differs".to_string() } else { format!("{differing} scopes differ") };
+            let scopes =
+                if *differing == 1 { "1 scope differs".to_string() } else { format!("{differing} scopes differ") };
             t.line(&format!("Namespace {namespace} has its own policy, {scopes}: add -n {namespace}"))?;
         }
         for note in &self.header.notes {
@@ -282,7 +283,10 @@ impl Report for ScopeTable {
     }
 
     fn names(&self, t: &mut Terminal) -> io::Result<()> {
-        self.groups.iter().flat_map(|group| &group.scopes).try_for_each(|row| t.line(&format!("{} {}", row.verdict, row.scope)))
+        self.groups
+            .iter()
+            .flat_map(|group| &group.scopes)
+            .try_for_each(|row| t.line(&format!("{} {}", row.verdict, row.scope)))
     }
 
     fn lines(&self, t: &mut Terminal) -> io::Result<()> {
@@ -332,7 +336,6 @@ impl ScopeTable {
         ]);
         table.print(t)
     }
-
 }
 
 impl Report for Explanations {

@@ -7,8 +7,8 @@ mod stream;
 use std::collections::BTreeSet;
 
 use document::{
-    Candidate, Explanation, Explanations, Matched, OneOrMany, PullSourceDoc, Pullable, ScopeGroup, ScopeRow, ScopeTable, Searched,
-    VerdictDoc,
+    Candidate, Explanation, Explanations, Matched, OneOrMany, PullSourceDoc, Pullable, ScopeGroup, ScopeRow,
+    ScopeTable, Searched, VerdictDoc,
 };
 
 use super::input::{ConnectionFlags, InputArgs, NamespaceArgs, Of, ScopeArgs};
@@ -138,7 +138,9 @@ fn blind(loaded: &Loaded, of: &Of, namespace: Option<&str>) -> Option<String> {
         _ => false,
     };
     let gap = loaded.snapshot.gaps.iter().find(|gap| {
-        let own_namespace_was_read = gap.kind == Kind::ImagePolicy && gap.reason == GapReason::Forbidden && gap.namespace.is_none()
+        let own_namespace_was_read = gap.kind == Kind::ImagePolicy
+            && gap.reason == GapReason::Forbidden
+            && gap.namespace.is_none()
             && namespace.is_some()
             && loaded.snapshot.has_read(Kind::ImagePolicy);
         gap.reason != GapReason::NotInstalled && !own_namespace_was_read && decides(gap.kind, gap.namespace.as_deref())
@@ -167,14 +169,8 @@ fn scope_table(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
     }
     let mut header = loaded.header(&args.scope.of.to_string(), truth.in_force());
     header.refusals = truth.refusals().to_vec();
-    let table = ScopeTable {
-        api_version: API_VERSION,
-        kind: "ScopeTable",
-        header,
-        groups,
-        counts: counts(loaded),
-        others,
-    };
+    let table =
+        ScopeTable { api_version: API_VERSION, kind: "ScopeTable", header, groups, counts: counts(loaded), others };
     crate::output::print(&table, args.output.format, &mut args.output.terminal())?;
     if let Some(gap) = blind(loaded, &args.scope.of, args.namespaces.namespace.as_deref()) {
         return Err(unknown(&gap));
@@ -217,7 +213,9 @@ fn differing_scopes(files: &NodeFiles, file: &NamespaceFile) -> usize {
             let own = own.policy.transports.get(&docker);
             let same = |scope: &str, list: &Requirements| {
                 let requirement = |list: &Requirements| list.iter().map(|s| s.requirement.clone()).collect::<Vec<_>>();
-                cluster.and_then(|scopes| scopes.get(scope)).is_some_and(|other| requirement(other) == requirement(list))
+                cluster
+                    .and_then(|scopes| scopes.get(scope))
+                    .is_some_and(|other| requirement(other) == requirement(list))
             };
             own.map_or(0, |scopes| scopes.iter().filter(|(scope, list)| !same(scope, list)).count())
         }

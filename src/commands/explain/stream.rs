@@ -24,7 +24,10 @@ pub fn check_flags(args: &Args) -> Result<()> {
     }
     let stdin_twice = args.input.filename.iter().chain(&args.input.overlay).any(|path| path.as_os_str() == "-");
     if stdin_twice {
-        return Err(Error::usage("stdin cannot be read both for objects and for image names", "write one of them to a file"));
+        return Err(Error::usage(
+            "stdin cannot be read both for objects and for image names",
+            "write one of them to a file",
+        ));
     }
     if matches!(args.output.format, Format::Json | Format::Yaml) {
         return Err(Error::usage("a stream of images has no end that json or yaml could close", hint));
@@ -127,11 +130,8 @@ fn documents(args: &Args, views: &[(&View, Option<String>, Resolver<'_>)], t: &m
     each_line(|line| {
         let image = String::from_utf8_lossy(line);
         for (view, namespace, resolver) in views {
-            let mut item = Explanation {
-                namespace: namespace.clone(),
-                pools: view.pools.clone(),
-                ..Explanation::empty(&image)
-            };
+            let mut item =
+                Explanation { namespace: namespace.clone(), pools: view.pools.clone(), ..Explanation::empty(&image) };
             super::describe(&mut item, resolver, false);
             fine &= wanted.is_none() || item.verdict == wanted;
             t.json_line(&item)?;
@@ -143,7 +143,8 @@ fn documents(args: &Args, views: &[(&View, Option<String>, Resolver<'_>)], t: &m
 
 /// Hands over the lines of stdin without their ends. A line that is too long is cut: it is no image name anyway.
 fn each_line(mut answer: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {
-    let unreadable = |source| Error::File { action: "read", path: "standard input".into(), source, hint: String::new() };
+    let unreadable =
+        |source| Error::File { action: "read", path: "standard input".into(), source, hint: String::new() };
     let mut input = io::BufReader::with_capacity(1 << 20, io::stdin().lock());
     let mut partial: Vec<u8> = Vec::new();
     loop {
@@ -181,4 +182,3 @@ fn keep(partial: &mut Vec<u8>, more: &[u8]) {
     let room = LONGEST_LINE.saturating_sub(partial.len());
     partial.extend_from_slice(&more[..more.len().min(room)]);
 }
-

@@ -23,7 +23,12 @@ pub fn page(rule: &Rule) -> String {
     let _ = writeln!(page, "\n## Why it matters\n\n{}\n\n## How to mend it\n\n{}", rule.why.trim(), rule.fix.trim());
     for (fires, title) in [(true, "Fires"), (false, "Does not fire")] {
         for example in rule.examples.iter().filter(|example| example.fires == fires) {
-            let _ = writeln!(page, "\n## {title} (OpenShift {})\n\n```yaml\n{}\n```", example.release, example.manifests.trim());
+            let _ = writeln!(
+                page,
+                "\n## {title} (OpenShift {})\n\n```yaml\n{}\n```",
+                example.release,
+                example.manifests.trim()
+            );
         }
     }
     page

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Compiled;
-use super::pools::{
-    Truth, Wanted, as_written, current_config, machine_config, member, pool_of_node, pools, with_additions,
-};
+use super::pools::{Truth, Wanted, current_config, machine_config, member, pool_of_node, pools, whole, with_additions};
 use crate::model::machine_config::merge;
 use crate::model::node_files::{NamespaceFile, NodeFiles};
 use crate::model::policy::{Policy, Sourced};
@@ -81,7 +79,7 @@ impl<'a> Contained<'a> {
         let read = self.known.entry(name).or_insert_with(|| {
             let object = machine_config(snapshot, name)?;
             let (_, files) = merge(vec![member(object)], release);
-            Some(as_written(&files))
+            Some(whole(&files))
         });
         read.as_ref().map(|read| have_same_content(read, wanted))
     }

@@ -105,7 +105,7 @@ pub fn rendered(snapshot: &Snapshot, compiled: &Compiled) -> Truth {
     if snapshot.pools.is_empty() {
         missing.push("no MachineConfigPool is known".into());
     }
-    Truth { groups: grouped(merged, |files| attribution.apply(as_written(files))), missing }
+    Truth { groups: grouped(merged, |files| attribution.apply(whole(files))), missing }
 }
 
 /// What one node has: the MachineConfig that its annotation `currentConfig` names.
@@ -124,7 +124,7 @@ pub fn of_node(snapshot: &Snapshot, compiled: &Compiled, node: &str) -> Result<P
         None => merged_pool(&Wanted::unlabelled(node), vec![member(machine_config)], compiled),
     };
     let attribution = Attribution::new(snapshot, compiled);
-    let group = grouped(vec![merged], |files| attribution.apply(as_written(files))).pop();
+    let group = grouped(vec![merged], |files| attribution.apply(whole(files))).pop();
     group.ok_or_else(|| format!("node {node} has no files"))
 }
 
@@ -285,7 +285,7 @@ fn grouped<'a>(
 }
 
 /// Files that were written, read back.
-pub(super) fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
+fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
     let mut undecodable = Vec::new();
     let written =
         files.iter().filter(|(_, file)| file.contents != Some(Contents::Generated)).filter_map(|(path, file)| {
@@ -310,6 +310,13 @@ pub(super) fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
         let refusal = Refusal { by: RefusedBy::Plugin, reason, text, causes: Vec::new() };
         read.unreadable.insert(path.as_str().into(), refusal);
     }
+    read
+}
+
+/// The same where nothing else adds to it.
+pub(super) fn whole(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
+    let mut read = as_written(files);
+    fill_in_what_is_shipped(&mut read);
     read
 }
 
@@ -343,15 +350,20 @@ fn with_generated(files: &BTreeMap<String, MergedFile>, generated: &Generated) -
     all.registries_conf_d.extend(registries_conf_d);
     all.registries_d.extend(registries_d);
     all.unreadable.extend(unreadable);
-    if all.policy.is_none() && !all.unreadable.contains_key(POLICY_JSON) {
-        all.policy = Some(PolicyFile { policy: policy::shipped(), form: PolicyForm::Template });
+    fill_in_what_is_shipped(&mut all);
+    Arc::new(all)
+}
+
+/// Where no MachineConfig delivers policy.json or registries.conf, nodes have those that OpenShift ships.
+fn fill_in_what_is_shipped(files: &mut NodeFiles) {
+    if files.policy.is_none() && !files.unreadable.contains_key(POLICY_JSON) {
+        files.policy = Some(PolicyFile { policy: policy::shipped(), form: PolicyForm::Template });
     }
-    if all.registries_conf.is_none() && !all.unreadable.contains_key(REGISTRIES_CONF) {
+    if files.registries_conf.is_none() && !files.unreadable.contains_key(REGISTRIES_CONF) {
         let search = super::SHIPPED_SEARCH.map(str::to_string).into();
-        all.registries_conf =
+        files.registries_conf =
             Some(RegistriesConf { unqualified_search_registries: Some(search), ..RegistriesConf::default() });
     }
-    Arc::new(all)
 }
 
 fn remove(files: &mut NodeFiles, path: &str) {

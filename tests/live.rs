@@ -134,9 +134,9 @@ fn live_answers_are_those_of_a_must_gather() {
             }
             document
         };
-        let with = |more: &[&str]| [arguments, &["-o", "json"], more].concat();
+        let with = |more: &[&'static str]| [arguments, &["-o", "json"], more].concat();
         let from_server = json(live(&server, "admin", &with(&[])));
-        let from_files = json(program().args(with(&["-f", must_gather])).output().unwrap());
+        let from_files = json(program().args(with(&[])).args(["-f", must_gather]).output().unwrap());
         assert_eq!(from_server, from_files, "{arguments:?}");
     }
 }

@@ -76,22 +76,26 @@ impl Table {
         }
     }
 
-    /// As wide as the content; while that is too much, the widest column gives way.
+    /// As wide as the content. While that is too much, the column gives way that has most room above its longest word; when none has
+    /// any left, the widest.
     fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.heads.iter().map(|head| head.len()).collect();
+        let mut words = widths.clone();
         for row in &self.rows {
-            for (width, (_, text)) in widths.iter_mut().zip(row) {
+            for (index, (_, text)) in row.iter().enumerate().take(widths.len()) {
                 let longest = text.split('\n').map(|line| line.chars().count()).max().unwrap_or(0);
-                *width = (*width).max(longest.min(if self.width > WIDEST { longest } else { WIDEST }));
+                widths[index] = widths[index].max(if self.width > WIDEST { longest } else { longest.min(WIDEST) });
+                let word = text.split([' ', '\n']).flat_map(|word| word.split_inclusive('/'));
+                words[index] = words[index].max(word.map(|word| word.chars().count()).max().unwrap_or(0));
             }
         }
         let room = self.width.saturating_sub(GAP * widths.len().saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
-            let Some(widest) = widths.iter_mut().max_by_key(|width| **width) else { break };
-            if *widest <= NARROWEST {
+            let slack = |index: &usize| (widths[*index].saturating_sub(words[*index]), widths[*index]);
+            let Some(widest) = (0..widths.len()).filter(|index| widths[*index] > NARROWEST).max_by_key(slack) else {
                 break;
-            }
-            *widest -= 1;
+            };
+            widths[widest] -= 1;
         }
         widths
     }

@@ -277,7 +277,8 @@ impl Report for ScopeTable {
             t.line(&format!("Namespace {namespace} has its own policy, {scopes}: add -n {namespace}"))?;
         }
         for note in &self.header.notes {
-            t.line(&format!("Note: {note}"))?;
+            let lines = fold(&format!("Note: {note}"), t.width());
+            lines.iter().try_for_each(|line| t.line(line))?;
         }
         Ok(())
     }

@@ -107,6 +107,7 @@ pub fn run(args: Args) -> Answer {
     let loaded = Loaded::load(&args.input, &args.connection, Needs::Everything, args.namespaces.namespace.as_deref())?;
     let truth = truth(&loaded, &args.scope)?;
     loaded.say_gaps();
+    truth.missing.iter().for_each(|missing| super::say("incomplete", missing));
     let answer = if from_stdin {
         stream::run(&args, &loaded, &truth)?
     } else if args.images.is_empty() {

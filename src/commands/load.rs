@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::input::{ConnectionFlags, InputArgs};
 use crate::cluster::{self, ConnectionArgs};
 use crate::compile::in_force::InForce;
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, NoteKind, compile};
 use crate::error::{Error, Result};
 use crate::files::{self, ReadOptions};
 use crate::model::provenance::Refusal;
 use crate::model::release::Release;
-use crate::snapshot::{Gap, Kind, Laying, Snapshot, Source};
+use crate::snapshot::{Gap, GapReason, Kind, Laying, Snapshot, Source};
 
 /// What a command has to read of a live cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,15 @@ impl Loaded {
         }
         let (release, release_assumed) = release(input, &snapshot)?;
         let compiled = compile(&snapshot, release);
+        if snapshot.source == Source::Manifests && compiled.payload.is_none() && snapshot.node_trees.is_empty() {
+            snapshot.gaps.push(Gap {
+                kind: Kind::ClusterVersion,
+                namespace: None,
+                reason: GapReason::NotInInput,
+                message: "no ClusterVersion or ControllerConfig names the payload's image: no exception is made for its repository"
+                    .to_string(),
+            });
+        }
         let hypothetical = !input.overlay.is_empty() || !input.without.is_empty();
         let loaded = Self { snapshot, release, release_assumed, compiled, hypothetical };
         loaded.warn_of_strangers();
@@ -131,6 +140,8 @@ impl Loaded {
             Source::Live(cluster) => ("Live", Some(cluster.clone())),
             Source::MustGather | Source::Manifests => ("Files", None),
         };
+        // That one is a gap.
+        let notes = self.compiled.notes.iter().filter(|note| note.kind != NoteKind::PayloadUnknown);
         Header {
             source: SourceDoc {
                 from,
@@ -141,7 +152,7 @@ impl Loaded {
                 in_force,
             },
             gaps: self.snapshot.gaps.clone(),
-            notes: self.compiled.notes.iter().map(|note| note.text.clone()).collect(),
+            notes: notes.map(|note| note.text.clone()).collect(),
             refusals: self.compiled.generated.as_ref().err().cloned().unwrap_or_default(),
         }
     }
@@ -283,10 +294,10 @@ impl Header {
         let words = self.gaps.iter().map(|gap| {
             let namespace = gap.namespace.as_ref().map(|namespace| format!("[{namespace}]")).unwrap_or_default();
             let reason = match gap.reason {
-                crate::snapshot::GapReason::Forbidden => "forbidden",
-                crate::snapshot::GapReason::NotInstalled => "not installed",
-                crate::snapshot::GapReason::NotInInput => "not in the input",
-                crate::snapshot::GapReason::Undecodable => "undecodable",
+                GapReason::Forbidden => "forbidden",
+                GapReason::NotInstalled => "not installed",
+                GapReason::NotInInput => "not in the input",
+                GapReason::Undecodable => "undecodable",
             };
             format!("{}{namespace}: {reason}", gap.kind)
         });

@@ -22,6 +22,9 @@ pub struct ScopeTable {
     #[serde(flatten)]
     pub header: Header,
     pub groups: Vec<ScopeGroup>,
+    /// Where the controller refuses: what the pools still have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub still_in_force: Vec<ScopeGroup>,
     /// What was counted, for the first line.
     #[serde(skip)]
     pub counts: String,
@@ -254,19 +257,24 @@ pub fn print_refusals(refusals: &[Refusal], t: &mut Terminal) -> io::Result<()> 
 
 impl Report for ScopeTable {
     fn human(&self, t: &mut Terminal) -> io::Result<()> {
-        for (number, group) in self.groups.iter().enumerate() {
-            if number > 0 {
-                t.end_line()?;
-            }
-            self.print_group(group, t)?;
-        }
         if self.groups.is_empty() {
-            let first = [self.header.truth_in_words(), self.header.release_in_words(), self.counts.clone()];
-            t.line(&first.join(" · "))?;
+            self.print_head(None, t)?;
         }
         if !self.header.refusals.is_empty() {
             t.end_line()?;
             print_refusals(&self.header.refusals, t)?;
+        }
+        if !self.still_in_force.is_empty() {
+            t.end_line()?;
+            t.put(Style::Bold, "Therefore still in force (rendered):")?;
+            t.end_line()?;
+            t.end_line()?;
+        }
+        for (number, group) in self.groups.iter().chain(&self.still_in_force).enumerate() {
+            if number > 0 {
+                t.end_line()?;
+            }
+            self.print_group(group, t)?;
         }
         if !self.others.is_empty() {
             t.end_line()?;
@@ -296,20 +304,26 @@ impl Report for ScopeTable {
 }
 
 impl ScopeTable {
-    fn print_group(&self, group: &ScopeGroup, t: &mut Terminal) -> io::Result<()> {
+    fn print_head(&self, group: Option<&ScopeGroup>, t: &mut Terminal) -> io::Result<()> {
         let mut first = Vec::new();
-        if !group.pools.is_empty() {
-            first.push(capitalised(&pools_in_words(&group.pools)));
-        }
-        if let Some(namespace) = &group.namespace {
-            first.push(format!("namespace {namespace}"));
+        if let Some(group) = group {
+            if !group.pools.is_empty() {
+                first.push(capitalised(&pools_in_words(&group.pools)));
+            }
+            if let Some(namespace) = &group.namespace {
+                first.push(format!("namespace {namespace}"));
+            }
         }
         first.extend([self.header.truth_in_words(), self.header.release_in_words()]);
         if !self.counts.is_empty() {
             first.push(self.counts.clone());
         }
         t.put(Style::Bold, &first.join(" · "))?;
-        t.end_line()?;
+        t.end_line()
+    }
+
+    fn print_group(&self, group: &ScopeGroup, t: &mut Terminal) -> io::Result<()> {
+        self.print_head(Some(group), t)?;
         t.end_line()?;
         if !group.refusals.is_empty() {
             return print_refusals(&group.refusals, t);

@@ -150,33 +150,32 @@ fn blind(loaded: &Loaded, of: &Of, namespace: Option<&str>) -> Option<String> {
 }
 
 fn scope_table(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
+    let blind = blind(loaded, &args.scope.of, args.namespaces.namespace.as_deref());
     let mut groups = Vec::new();
-    let mut others = Vec::new();
-    let mut node_refuses = false;
-    for view in truth.views() {
-        for namespace in namespaces(args, view) {
-            let group = scope_group(view, namespace.as_deref());
-            node_refuses |= !group.refusals.is_empty();
-            groups.push(group);
-        }
+    let mut others: Vec<(String, usize)> = Vec::new();
+    // A table that could be wrong is not shown.
+    for view in truth.views().iter().filter(|_| blind.is_none()) {
+        groups.extend(namespaces(args, view).iter().map(|namespace| scope_group(view, namespace.as_deref())));
         if args.namespaces.namespace.is_none() && !args.namespaces.all_namespaces {
             for (namespace, file) in &view.files.namespaces {
-                let name = namespace.to_string();
-                if others.iter().all(|(other, _)| *other != name) {
-                    others.push((name, differing_scopes(&view.files, file)));
+                if others.iter().all(|(other, _)| **other != **namespace) {
+                    others.push((namespace.to_string(), differing_scopes(&view.files, file)));
                 }
             }
         }
     }
+    let node_refuses = groups.iter().any(|group| !group.refusals.is_empty());
     let mut header = loaded.header(&args.scope.of.to_string(), truth.in_force());
     header.refusals = truth.refusals().to_vec();
+    let (groups, still_in_force) = if truth.refused() { (Vec::new(), groups) } else { (groups, Vec::new()) };
+    let kind = "ScopeTable";
     let table =
-        ScopeTable { api_version: API_VERSION, kind: "ScopeTable", header, groups, counts: counts(loaded), others };
+        ScopeTable { api_version: API_VERSION, kind, header, groups, still_in_force, counts: counts(loaded), others };
     crate::output::print(&table, args.output.format, &mut args.output.terminal())?;
-    if let Some(gap) = blind(loaded, &args.scope.of, args.namespaces.namespace.as_deref()) {
-        return Err(unknown(&gap));
+    match blind {
+        Some(gap) => Err(unknown(&gap)),
+        None => Ok(!truth.refused() && !node_refuses),
     }
-    Ok(truth.refusals().is_empty() && !node_refuses)
 }
 
 fn unknown(gap: &str) -> Error {
@@ -330,7 +329,7 @@ fn explanation(image: &str, view: &View, namespace: Option<&str>, blind: bool) -
         Ok(resolver) => {
             describe(&mut item, &resolver, blind);
             item.why_this_file = why_this_file(&view.files, namespace);
-            if namespace.is_none() {
+            if namespace.is_none() && !blind {
                 item.differs_in = differing_namespaces(image, view, &resolver);
             }
         }
@@ -348,14 +347,19 @@ fn describe(item: &mut Explanation, resolver: &Resolver<'_>, blind: bool) {
             return;
         }
     };
-    let known = |verdict| if blind { VerdictDoc::UNKNOWN } else { VerdictDoc::Known(verdict) };
     item.reference = Some(resolution.reference.as_str().to_string());
+    if blind {
+        // What is known could mislead: nothing of it is told.
+        item.verdict = Some(VerdictDoc::UNKNOWN);
+        item.pullable = Some(Pullable { answer: "Unknown", reason: None });
+        return;
+    }
     item.policy_file = Some(resolver.policy_file().to_string());
-    item.verdict = Some(known(resolution.verdict()));
+    item.verdict = Some(VerdictDoc::Known(resolution.verdict()));
     item.matched = Some(matched(&resolution.matched()));
     item.candidates = candidates(&resolution);
     item.requirements = resolution.requirements().cloned().collect();
-    item.pullable = Some(pullable(resolution.pull.obstacle.as_deref(), blind));
+    item.pullable = Some(pullable(resolution.pull.obstacle.as_deref()));
     item.pull_sources = resolution
         .pull
         .sources
@@ -373,9 +377,9 @@ fn describe(item: &mut Explanation, resolver: &Resolver<'_>, blind: bool) {
         .into_iter()
         .map(|searched| Searched {
             reference: searched.reference.to_string(),
-            verdict: known(searched.verdict),
+            verdict: VerdictDoc::Known(searched.verdict),
             matched: matched(&searched.matched),
-            pullable: pullable(searched.obstacle.as_deref(), blind),
+            pullable: pullable(searched.obstacle.as_deref()),
         })
         .collect();
 }
@@ -392,10 +396,9 @@ fn candidates(resolution: &Resolution<'_>) -> Vec<Candidate> {
     tried.map(|(scope, matched)| Candidate { transport: "docker".into(), scope: scope.into_owned(), matched }).collect()
 }
 
-fn pullable(obstacle: Option<&str>, blind: bool) -> Pullable {
+fn pullable(obstacle: Option<&str>) -> Pullable {
     match obstacle {
         Some(reason) => Pullable { answer: "No", reason: Some(reason.to_string()) },
-        None if blind => Pullable { answer: "Unknown", reason: None },
         None => Pullable { answer: "Yes", reason: None },
     }
 }

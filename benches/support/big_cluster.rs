@@ -44,6 +44,39 @@ pub fn snapshot(policies: usize, mirrors: usize) -> Snapshot {
     snapshot
 }
 
+/// The same as text, byte for byte what the script writes.
+pub fn yaml(policies: usize, mirrors: usize) -> String {
+    let registries = (policies / 10).max(1);
+    let key = key();
+    let mut text = String::from(
+        "apiVersion: config.openshift.io/v1\nkind: Image\nmetadata:\n  name: cluster\nspec:\n  registrySources:\n    allowedRegistries:\n",
+    );
+    for i in 0..registries {
+        text += &format!("    - reg{i}.example.com\n");
+    }
+    text += "    - quay.io\n";
+    for i in 0..policies {
+        text += &format!(
+            "---\napiVersion: config.openshift.io/v1\nkind: ClusterImagePolicy\nmetadata:\n  name: p{i}\nspec:\n  scopes:\n"
+        );
+        for j in 0..10 {
+            text += &format!("    - reg{}.example.com/ns{i}/repo{j}\n", i % registries);
+        }
+        text += &format!(
+            "  policy:\n    rootOfTrust:\n      policyType: PublicKey\n      publicKey:\n        keyData: {key}\n"
+        );
+        text += "    signedIdentity:\n      matchPolicy: MatchRepository\n";
+    }
+    for i in 0..mirrors {
+        text += &format!(
+            "---\napiVersion: config.openshift.io/v1\nkind: ImageDigestMirrorSet\nmetadata:\n  name: m{i}\nspec:\n  imageDigestMirrors:\n"
+        );
+        text +=
+            &format!("  - source: reg{}.example.com/ns{i}\n    mirrors: [mirror.example.net/ns{i}]\n", i % registries);
+    }
+    text
+}
+
 fn key() -> String {
     use base64::Engine;
     const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8Jjm2L+z+jCNw2UrLp7hvyp3S9MF\not28hAJatGyTDGfS49ZVkW3MLIyrNzmUHEtHaSckul7fmmyX1kdr5qQsWQ==\n-----END PUBLIC KEY-----\n";

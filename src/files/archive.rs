@@ -98,9 +98,13 @@ pub(super) struct Metered<'a, R> {
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.budget.read(read).map_err(io::Error::other)?;
+        self.budget.read(read).map_err(too_large)?;
         Ok(read)
     }
+}
+
+fn too_large(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 /// Ends the reading where headers and long names take more than they may: the tar reader keeps those in memory.
@@ -114,7 +118,7 @@ impl<R: Read> Read for Guarded<R> {
         let read = self.inner.read(buffer)?;
         match self.allowance.get().checked_sub(read as u64) {
             Some(left) => self.allowance.set(left),
-            None => return Err(io::Error::other("an entry's header is larger than 1 MiB")),
+            None => return Err(too_large("an entry's header is larger than 1 MiB")),
         }
         Ok(read)
     }
@@ -150,7 +154,7 @@ impl<R: Read> Read for Inflated<R> {
         let read = self.decoder.read(buffer)?;
         self.out += read as u64;
         if self.out > HARMLESS && self.out / RATIO > self.decoder.get_ref().read {
-            return Err(io::Error::other("it expands more than 250-fold, which no must-gather does"));
+            return Err(too_large("it expands more than 250-fold, which no must-gather does"));
         }
         Ok(read)
     }

@@ -1,4 +1,8 @@
 //! The file door: manifests, must-gathers and node trees → [`crate::snapshot::Snapshot`], and files written all or nothing.
+//!
+//! Input is hostile, so everything is bounded, for all that one command reads together: 256 MiB of text, decompressed; 1 GiB of
+//! decoded values, 32 MiB of them by aliases; 128 levels of nesting; archives that expand up to 250-fold. What goes beyond ends in an
+//! error that names the file. Files of archives are never written to disk.
 
 mod archive;
 mod block;

@@ -37,6 +37,9 @@ const MAX_WARNINGS: usize = 20;
 /// From here on, several threads read.
 const PARALLEL_FROM: usize = 8;
 
+/// What standard input is called in messages.
+const STDIN: &str = "standard input";
+
 static STDIN_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Reads everything that `-f` names into one snapshot.
@@ -185,12 +188,12 @@ impl<'a> Reader<'a> {
     fn path(&mut self, path: &Path) -> Result<()> {
         let shown = path.display().to_string();
         if shown == "-" {
-            return self.stream("stdin", take_stdin()?.lock());
+            return self.stream(STDIN, take_stdin()?.lock());
         }
         if shown.starts_with("http://") || shown.starts_with("https://") {
             return Err(Error::usage(
                 format!("{shown} is a URL, and only files are read"),
-                format!("fetch it first: curl -fsSL {shown} | oc imagepolicy explain -f -"),
+                format!("fetch it first: curl -fsSL {} | oc imagepolicy explain -f -", quoted(&shown)),
             ));
         }
         let metadata = fs::metadata(path).map_err(|error| cannot_read(path, error))?;
@@ -209,7 +212,11 @@ impl<'a> Reader<'a> {
                 let (head, reader) = peek(Inflated::new(reader)).map_err(|error| damaged(name, &error))?;
                 match archive::format(&head) {
                     Format::Tar => self.archive(name, reader),
-                    Format::Gzip => Err(input(name, "is compressed twice", format!("gzip -dc {name} > {name}.1"))),
+                    Format::Gzip => Err(input(
+                        name,
+                        "is compressed twice",
+                        format!("decompress it once: gzip -dc {0} > {0}.1", quoted(name)),
+                    )),
                     _ => self.plain(name, reader),
                 }
             }
@@ -217,7 +224,7 @@ impl<'a> Reader<'a> {
             Format::Foreign(what, command) => Err(input(
                 name,
                 &format!("is compressed with {what}, which is not read here"),
-                format!("{command} {name} | oc imagepolicy explain -f -"),
+                format!("{command} {} | oc imagepolicy explain -f -", quoted(name)),
             )),
             Format::Other => self.plain(name, reader),
         }
@@ -564,14 +571,18 @@ impl<'a> Reader<'a> {
             self.snapshot.warnings.push(format!("and {more} more warnings like these"));
         }
         if self.must_gather {
-            self.snapshot.source = Source::MustGather;
-            add_gaps(self.snapshot, &self.collected, &self.partial);
+            // What is laid on top says nothing about where the rest came from.
+            if self.laying == Laying::Beside {
+                self.snapshot.source = Source::MustGather;
+                add_gaps(self.snapshot, &self.collected, &self.partial);
+            }
             return Ok(());
         }
         if self.taken > 0 || !self.snapshot.same_name_elsewhere.is_empty() {
             return Ok(());
         }
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let arguments: Vec<String> = names.iter().map(|name| format!("-f {}", quoted(name))).collect();
         let others: Vec<String> =
             self.snapshot.passed_over.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let passed_over = match others.as_slice() {
@@ -579,7 +590,7 @@ impl<'a> Reader<'a> {
             others => format!("passed over: {}", others.join(", ")),
         };
         let hint = if self.unsearched && !self.options.recursive {
-            format!("add -R to read the directories below: -R -f {}", names.join(" -f "))
+            format!("add -R to read the directories below: -R {}", arguments.join(" "))
         } else {
             "save what a cluster has: oc get image.config,clusterimagepolicies,imagepolicies -A -o yaml > cluster.yaml"
                 .into()
@@ -752,8 +763,10 @@ fn senseless(source: &SourceFile, remark: &Remark) -> Error {
     let shown = source.line(line).is_some_and(|text| text.trim_start().starts_with("{{"));
     let hint = if shown {
         "this looks like a Helm template: read what `helm template` makes of it".into()
+    } else if source.name == STDIN {
+        format!("save it in a file first, and look at line {line}")
     } else {
-        format!("look at it: sed -n {line}p {}", source.name)
+        format!("look at it: sed -n {line}p {}", quoted(&source.name))
     };
     input(&format!("{}:{line}:{column}", source.name), &message, hint)
 }
@@ -767,13 +780,17 @@ fn text_of(name: &str, bytes: Vec<u8>) -> Result<String> {
     if let Some((rest, unit)) = wide {
         let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
         return String::from_utf16(&units).map_err(|_| {
-            input(name, "is damaged UTF-16 text", format!("iconv -f UTF-16 -t UTF-8 {name} > utf8.yaml"))
+            input(
+                name,
+                "is damaged UTF-16 text",
+                format!("convert it: iconv -f UTF-16 -t UTF-8 {} > utf8.yaml", quoted(name)),
+            )
         });
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = 1 + memchr::memchr_iter(b'\n', error.as_bytes().get(..good).unwrap_or_default()).count();
-        let hint = format!("see what it is: file {name}");
+        let hint = format!("see what it is: file {}", quoted(name));
         input(&format!("{name}:{line}"), "is no text: YAML and JSON are UTF-8", hint)
     })
 }
@@ -804,12 +821,13 @@ fn cannot_read(path: &Path, source: io::Error) -> Error {
 }
 
 fn cannot_read_named(name: &str, source: io::Error) -> Error {
-    if source.kind() == io::ErrorKind::Other {
+    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, Other, UnexpectedEof};
+    if matches!(source.kind(), FileTooLarge | Other | InvalidData | InvalidInput | UnexpectedEof) {
         return damaged(name, &source);
     }
     let hint = match source.kind() {
-        io::ErrorKind::NotFound => format!("see what is there: ls -l {}", parent_of(name)),
-        io::ErrorKind::PermissionDenied => format!("see who may read it: ls -ld {name}"),
+        io::ErrorKind::NotFound => format!("see what is there: ls -l {}", quoted(&parent_of(name))),
+        io::ErrorKind::PermissionDenied => format!("see who may read it: ls -ld {}", quoted(name)),
         _ => String::new(),
     };
     Error::File { action: "read", path: name.to_string(), source, hint }
@@ -824,8 +842,23 @@ fn parent_of(name: &str) -> String {
 
 /// What an archive reader, or a limit of ours, has to say.
 fn damaged(name: &str, error: &io::Error) -> Error {
-    let hint = "name less: one file or must-gather at a time, or only the objects that matter: oc get … -o yaml".into();
+    let hint = match error.kind() {
+        io::ErrorKind::Other => {
+            "name less: one must-gather at a time, or only the objects that matter: oc get … -o yaml".into()
+        }
+        _ => format!("see whether it is complete: gzip -t {0} || tar -tf {0}", quoted(name)),
+    };
     input(name, &error.to_string(), hint)
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    let harmless = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !name.is_empty() && name.chars().all(harmless) {
+        name.to_string()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
+    }
 }
 
 fn input(place: &str, message: &str, hint: String) -> Error {

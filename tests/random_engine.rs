@@ -5,9 +5,16 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
-use oc_imagepolicy::model::node_files::{NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_D};
+use oc_imagepolicy::model::node_files::{NodeFiles, POLICY_JSON, PolicyForm, REGISTRIES_CONF, REGISTRIES_D};
+use oc_imagepolicy::model::policy::{
+    KeySource, Policy, PolicyRequirement, Requirements, RootOfTrust, SignedIdentity, Sourced, Transport,
+};
+use oc_imagepolicy::model::policy_write::{Style, write_policy};
+use oc_imagepolicy::model::provenance::Provenance;
 use oc_imagepolicy::model::reference::ImageReference;
+use oc_imagepolicy::model::scopes::Scopes;
 use oc_imagepolicy::resolve::Resolver;
 use support::reference::{Answer, Engine, Request, Verdict};
 
@@ -734,6 +741,121 @@ fn damaged_policies_are_refused_as_the_engine_refuses_them() {
     }
     let refused = answers.iter().filter(|answer| answer.refused.is_some()).count();
     assert!((5_000..8_000).contains(&refused), "{refused} ENGINE_SEED={seed}");
+}
+
+#[test]
+fn policies_put_together_here_are_refused_as_the_engine_refuses_what_is_written() {
+    let (mut random, seed) = Random::new(6);
+    let policies: Vec<Policy> = (0..3_000).map(|_| typed_policy(&mut random)).collect();
+    let style = Style { form: PolicyForm::Indented(2), pki_writes_empty_keys: false };
+    let requests: Vec<Request> = policies
+        .iter()
+        .enumerate()
+        .map(|(id, policy)| {
+            let mut written = Vec::new();
+            write_policy(&mut written, policy, None, style).unwrap();
+            Request { id: id.to_string(), policy_bytes: Some(written), ..Request::default() }
+        })
+        .collect();
+    let answers = Engine::start().ask(&requests);
+    let mut refused = 0;
+    for ((policy, request), answer) in policies.iter().zip(&requests).zip(&answers) {
+        let written = request.policy_bytes.as_ref().unwrap();
+        let context = format!("ENGINE_SEED={seed}\n{}", String::from_utf8_lossy(written));
+        assert_eq!(policy.check().err(), answer.refused, "{context}");
+        let read = Policy::read(written, &Provenance::Default("test"));
+        assert_eq!(read.as_ref().err(), answer.refused.as_ref(), "{context}");
+        refused += usize::from(read.is_err());
+        let Ok(read) = read else { continue };
+        assert_eq!(requirements(&read), requirements(policy), "{context}");
+    }
+    assert!((300..2_700).contains(&refused), "{refused} ENGINE_SEED={seed}");
+}
+
+/// Place → requirements, without those who asked for them.
+fn requirements(policy: &Policy) -> BTreeMap<(String, String), Vec<PolicyRequirement>> {
+    let bare = |list: &[Sourced]| list.iter().map(|sourced| (*sourced.requirement).clone()).collect();
+    let scopes = policy.transports.iter().flat_map(|(transport, scopes)| {
+        scopes.iter().map(|(scope, list)| ((transport.to_string(), scope.into_owned()), bare(list)))
+    });
+    scopes.chain([(("default".into(), String::new()), bare(&policy.default))]).collect()
+}
+
+fn typed_policy(random: &mut Random) -> Policy {
+    let list = |random: &mut Random| -> Requirements {
+        let least = usize::from(!random.one_in(60));
+        let one = |random: &mut Random| Sourced {
+            requirement: Arc::new(typed_requirement(random)),
+            from: vec![Provenance::Default("test")],
+        };
+        (0..least + random.below(2)).map(|_| one(random)).collect()
+    };
+    let mut policy = Policy { default: list(random), ..Policy::default() };
+    for transport in [Transport::Docker, Transport::Atomic, Transport::DockerDaemon] {
+        let mut scopes = Scopes::default();
+        for _ in 0..random.below(3) {
+            let scope = scope(random);
+            if transport != Transport::Atomic || scope.matches('/').count() < 2 || random.one_in(6) {
+                scopes.insert(&scope, list(random));
+            }
+        }
+        policy.transports.insert(transport, scopes);
+    }
+    policy
+}
+
+fn typed_requirement(random: &mut Random) -> PolicyRequirement {
+    let some = |random: &mut Random, text: &str| -> Box<str> { random.pick_odd(25, &[""], &[text]).into() };
+    let path = |random: &mut Random| KeySource::Path(some(random, "/k"));
+    let data = |random: &mut Random| KeySource::Data(some(random, "k").as_bytes().into());
+    let certificate = |random: &mut Random| if random.one_in(2) { path(random) } else { data(random) };
+    let keys = |random: &mut Random| match random.below(4) {
+        0 => path(random),
+        1 => KeySource::Paths(["/k".into(), some(random, "/l")].into()),
+        2 => data(random),
+        _ => KeySource::Datas([(*b"k").into(), some(random, "l").as_bytes().into()].into()),
+    };
+    let identity = if random.one_in(2) { None } else { Some(typed_identity(random)) };
+    match random.below(8) {
+        0 => PolicyRequirement::InsecureAcceptAnything,
+        1 => PolicyRequirement::Reject,
+        2 => PolicyRequirement::SignedBaseLayer { base_layer_identity: typed_identity(random) },
+        3 => {
+            let keys = if random.one_in(2) { path(random) } else { KeySource::Data((*b"k").into()) };
+            PolicyRequirement::SignedBy { key_type: some(random, "GPGKeys"), keys, identity }
+        }
+        4 => {
+            let (ca, rekor) = (certificate(random), keys(random));
+            let (oidc_issuer, subject_email) = (some(random, "https://i"), some(random, "a@b.c"));
+            let root = RootOfTrust::Fulcio { ca, oidc_issuer, subject_email, rekor };
+            PolicyRequirement::SigstoreSigned { root, identity }
+        }
+        5 => {
+            let subject = |random: &mut Random| if random.one_in(3) { None } else { Some("h.example".into()) };
+            let root = RootOfTrust::Pki {
+                roots: certificate(random),
+                intermediates: if random.one_in(2) { None } else { Some(KeySource::Data((*b"c").into())) },
+                subject_email: subject(random),
+                subject_hostname: subject(random),
+            };
+            PolicyRequirement::SigstoreSigned { root, identity }
+        }
+        _ => {
+            let rekor = if random.one_in(2) { None } else { Some(KeySource::Path("/r".into())) };
+            PolicyRequirement::SigstoreSigned { root: RootOfTrust::Keys { keys: keys(random), rekor }, identity }
+        }
+    }
+}
+
+fn typed_identity(random: &mut Random) -> SignedIdentity {
+    match random.below(9) {
+        0 => SignedIdentity::ExactReference(image(random).into()),
+        1 => SignedIdentity::ExactRepository(image(random).into()),
+        2 => SignedIdentity::RemapIdentity { prefix: remap(random).into(), signed_prefix: remap(random).into() },
+        3 | 4 => SignedIdentity::MatchExact,
+        5 | 6 => SignedIdentity::MatchRepository,
+        _ => SignedIdentity::MatchRepoDigestOrExact,
+    }
 }
 
 fn damage_bytes(bytes: &mut Vec<u8>, random: &mut Random) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::go_text::quote;
 use super::policy::{Policy, PolicyRequirement, Requirements, Sourced, Transport};
+use super::policy_write::{TEMPLATE, fits_atomic};
 use super::provenance::{Cause, ObjectRef, Provenance, Refusal, RefusalReason, RefusedBy};
 use super::registries_conf::{LoadedRegistries, RegistriesConf};
 use super::registries_d::{RegistriesD, SignatureStorages};
@@ -204,7 +205,7 @@ pub(crate) fn addition_refusals(path: &str, scopes: &BTreeMap<Box<str>, Requirem
     for (scope, requirements) in scopes {
         let mut add = |transport| policy.transports.entry(transport).or_default().insert(scope, requirements.clone());
         add(Transport::Docker);
-        if scope.bytes().filter(|&b| b == b'/').count() < 3 {
+        if fits_atomic(scope) {
             add(Transport::Atomic);
         }
     }
@@ -264,6 +265,9 @@ fn in_folder<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
 
 /// How a file was written, from its second line.
 fn form_of(content: &[u8]) -> PolicyForm {
+    if content == TEMPLATE.as_bytes() {
+        return PolicyForm::Template;
+    }
     match content.strip_prefix(b"{\n") {
         Some(rest) => {
             let spaces = rest.iter().take_while(|&&b| b == b' ').count();

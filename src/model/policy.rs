@@ -127,6 +127,18 @@ pub enum KeySource {
     Datas(Box<[Box<[u8]>]>),
 }
 
+impl KeySource {
+    /// Whether there is nothing in it. The controller leaves it out of the file then.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Path(path) => path.is_empty(),
+            Self::Paths(paths) => paths.is_empty(),
+            Self::Data(data) => data.is_empty(),
+            Self::Datas(datas) => datas.is_empty(),
+        }
+    }
+}
+
 /// What a sigstore signature must chain to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RootOfTrust {

@@ -81,12 +81,12 @@ fn check(requirement: &PolicyRequirement) -> Result<(), String> {
                 return Err(unknown("keyDatas"));
             }
             identity.as_ref().map_or(Ok(()), check_identity)?;
-            match keys {
-                KeySource::Path(path) if path.is_empty() => {
-                    Err("Exactly one of keyPath, keyPaths and keyData must be specified, none of them present".into())
-                }
-                _ => Ok(()),
+            if keys.is_empty() {
+                return Err(
+                    "Exactly one of keyPath, keyPaths and keyData must be specified, none of them present".into()
+                );
             }
+            Ok(())
         }
         PolicyRequirement::SignedBaseLayer { base_layer_identity } => check_identity(base_layer_identity),
         PolicyRequirement::SigstoreSigned { root, identity } => {
@@ -112,14 +112,14 @@ fn check_root(root: &RootOfTrust) -> Result<(), Wrong> {
     let member = |text: &str| Err(Wrong::Member(text.into()));
     let whole = |text: &str| Err(Wrong::Whole(text.into()));
     match root {
-        RootOfTrust::Keys { keys, .. } if !is_written(keys) => whole(ONE_KEY_SOURCE),
+        RootOfTrust::Keys { keys, .. } if keys.is_empty() => whole(ONE_KEY_SOURCE),
         RootOfTrust::Keys { .. } => Ok(()),
         RootOfTrust::Fulcio { ca, .. } if !is_one_certificate(ca) => {
             member("At least one of caPath and caData must be specified")
         }
         RootOfTrust::Fulcio { oidc_issuer, .. } if oidc_issuer.is_empty() => member("oidcIssuer not specified"),
         RootOfTrust::Fulcio { subject_email, .. } if subject_email.is_empty() => member("subjectEmail not specified"),
-        RootOfTrust::Fulcio { rekor, .. } if !is_written(rekor) => whole(FULCIO_NEEDS_REKOR),
+        RootOfTrust::Fulcio { rekor, .. } if rekor.is_empty() => whole(FULCIO_NEEDS_REKOR),
         RootOfTrust::Fulcio { .. } => Ok(()),
         RootOfTrust::Pki { roots, .. } if !is_one_certificate(roots) => {
             member("At least one of caRootsPath and caRootsData must be specified")
@@ -135,16 +135,6 @@ fn check_root(root: &RootOfTrust) -> Result<(), Wrong> {
     }
 }
 
-/// Whether anything of it gets into the file.
-fn is_written(source: &KeySource) -> bool {
-    match source {
-        KeySource::Path(path) => !path.is_empty(),
-        KeySource::Paths(paths) => !paths.is_empty(),
-        KeySource::Data(data) => !data.is_empty(),
-        KeySource::Datas(datas) => !datas.is_empty(),
-    }
-}
-
 fn is_one_certificate(source: &KeySource) -> bool {
-    matches!(source, KeySource::Path(_) | KeySource::Data(_)) && is_written(source)
+    matches!(source, KeySource::Path(_) | KeySource::Data(_)) && !source.is_empty()
 }

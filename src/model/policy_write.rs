@@ -343,7 +343,7 @@ impl Object {
     }
 
     fn keys(&mut self, [path, paths, data, datas]: [&str; 4], keys: Option<&KeySource>) {
-        match keys {
+        match keys.filter(|keys| !keys.is_empty()) {
             None => {}
             Some(KeySource::Path(value)) => self.text(path, value),
             Some(KeySource::Paths(values)) => self.list(paths, values, |value| value.to_string()),
@@ -354,6 +354,7 @@ impl Object {
 
     /// Path and data of `pki`, where 4.19 writes the absent one too: an empty path, data that is null.
     fn path_and_data(&mut self, path: &str, data: &str, keys: Option<&KeySource>) {
+        let keys = keys.filter(|keys| self.writes_empty || !keys.is_empty());
         match keys {
             Some(KeySource::Path(value)) => self.text(path, value),
             _ if self.writes_empty => self.text(path, ""),

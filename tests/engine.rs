@@ -137,3 +137,60 @@ fn a_namespace_adds_to_the_cluster() {
         assert_eq!((resolution.verdict(), resolution.requirements().count()), (verdict, requirements), "{image}");
     }
 }
+
+#[test]
+fn what_is_refused_hits_those_who_read_it() {
+    let bad = r#"{"default": []}"#;
+    let own = "/etc/crio/policies/team.json";
+    for (files, namespace, texts) in [
+        (vec![(own, ACCEPTS_ANYTHING)], None, vec!["no policy.json file found at any of the following"]),
+        (vec![(own, ACCEPTS_ANYTHING)], Some("team"), vec![]),
+        (vec![(POLICY_JSON, bad), (own, ACCEPTS_ANYTHING)], Some("team"), vec![]),
+        (
+            vec![(POLICY_JSON, bad), (own, ACCEPTS_ANYTHING)],
+            Some("other"),
+            vec!["invalid policy in \"/etc/containers/"],
+        ),
+        (vec![(POLICY_JSON, ACCEPTS_ANYTHING), (own, bad)], Some("team"), vec!["invalid policy in \"/etc/crio/"]),
+        (vec![(POLICY_JSON, ACCEPTS_ANYTHING), (own, bad)], None, vec![]),
+        (vec![(POLICY_JSON, bad), (REGISTRIES_CONF, "[")], None, vec!["invalid policy", "loading registries"]),
+    ] {
+        let files = NodeFiles::read(files.into_iter().map(|(path, content)| (path, content, None)));
+        let refusals = Resolver::new(&files, namespace).err().unwrap_or_default();
+        assert_eq!(refusals.len(), texts.len(), "{refusals:?}");
+        for (refusal, text) in refusals.iter().zip(texts) {
+            assert!(refusal.text.starts_with(text), "{refusal:?}");
+        }
+    }
+}
+
+#[test]
+fn short_names_are_searched() {
+    let policy = r#"{"default": [{"type": "reject"}], "transports": {"docker": {"docker.io/library": [{"type": "insecureAcceptAnything"}]}}}"#;
+    let registries = r#"
+        unqualified-search-registries = ["docker.io", "blocked.io"]
+        [[registry]]
+        location = "blocked.io"
+        blocked = true
+        [aliases]
+        "known" = "quay.io/team/known"
+    "#;
+    let files = NodeFiles::read([(POLICY_JSON, policy, None), (REGISTRIES_CONF, registries, None)]);
+    let resolver = Resolver::new(&files, None).unwrap();
+    let searched = |image: &str| -> Vec<String> {
+        let line =
+            |s: &oc_imagepolicy::resolve::Searched| format!("{} {} {}", s.reference, s.verdict, s.obstacle.is_some());
+        resolver.search(image).iter().map(line).collect()
+    };
+    assert_eq!(
+        searched("app:v1"),
+        ["docker.io/library/app:v1 AcceptsAnything false", "blocked.io/app:v1 Rejects true"]
+    );
+    assert_eq!(searched("known:v2"), ["quay.io/team/known:v2 Rejects false"]);
+    assert!(searched("quay.io/app").is_empty());
+    let blocked = resolver.resolve("blocked.io/app").unwrap().pull;
+    assert_eq!(
+        blocked.obstacle.as_deref(),
+        Some("registry blocked.io is blocked in /etc/containers/registries.conf or /etc/containers/registries.conf.d")
+    );
+}

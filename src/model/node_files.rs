@@ -276,3 +276,114 @@ fn form_of(content: &[u8]) -> PolicyForm {
         None => PolicyForm::Compact,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::provenance::FieldPath;
+
+    const GOOD: &str = r#"{"default": [{"type": "reject"}]}"#;
+
+    fn read(files: &[(&str, &str)]) -> NodeFiles {
+        NodeFiles::read(files.iter().map(|(path, content)| (*path, *content, Some(Arc::from("51-own")))))
+    }
+
+    #[test]
+    fn files_are_known_by_their_paths() {
+        let files = read(&[
+            (POLICY_JSON, TEMPLATE),
+            ("/etc/crio/policies/shop.json", "{\n  \"default\": [{\"type\": \"reject\"}]\n}"),
+            (REGISTRIES_CONF, "[[registry]]\nlocation = 'a.io'"),
+            (SEARCH_REGISTRIES, "unqualified-search-registries = ['b.io']"),
+            (SIGSTORE_REGISTRIES, "docker: {a.io: {use-sigstore-attachments: true}}"),
+            ("/etc/containers/registries.d/README", "x: ["),
+            ("/etc/containers/registries.conf.d/sub/x.conf", "["),
+            ("/etc/hosts", "["),
+        ]);
+        assert!(files.unreadable.is_empty(), "{:?}", files.unreadable);
+        assert_eq!(files.policy.as_ref().unwrap().form, PolicyForm::Template);
+        let NamespaceFile::Whole(shop) = &files.namespaces["shop"] else { panic!("not a whole file") };
+        assert_eq!(shop.form, PolicyForm::Indented(2));
+        assert_eq!(files.load_registries().unwrap().search(), ["b.io"]);
+        assert_eq!(files.registries_d.keys().map(|name| &**name).collect::<Vec<_>>(), ["sigstore-registries.yaml"]);
+        assert!(files.check().is_empty());
+    }
+
+    #[test]
+    fn unreadable_files_are_refusals_that_name_file_and_machine_config() {
+        for (path, content, text) in [
+            (POLICY_JSON, "{}", "invalid policy in \"/etc/containers/policy.json\": Default policy is missing"),
+            (
+                "/etc/crio/policies/a.json",
+                "{}",
+                "invalid policy in \"/etc/crio/policies/a.json\": Default policy is missing",
+            ),
+            (
+                REGISTRIES_CONF,
+                "[[registry]]",
+                "loading registries configuration \"/etc/containers/registries.conf\": invalid condition: both location and prefix are unset",
+            ),
+            (
+                "/etc/containers/registries.conf.d/x.conf",
+                "[registries.search]\nregistries = []",
+                "loading drop-in registries configuration \"/etc/containers/registries.conf.d/x.conf\": registry must be in v2 format but is in v1",
+            ),
+        ] {
+            let refusals = read(&[(path, content)]).check();
+            let [refusal] = &*refusals else { panic!("{path}: {refusals:?}") };
+            assert_eq!((refusal.by, &*refusal.text), (RefusedBy::Node, text));
+            let [cause] = &*refusal.causes else { panic!("{path}: {refusal:?}") };
+            assert_eq!((&*cause.object.kind, &*cause.object.name, &*cause.path), ("MachineConfig", "51-own", path));
+        }
+        let twice = [
+            (POLICY_JSON, GOOD),
+            ("/etc/containers/registries.d/a.yaml", "docker: {x: {}}"),
+            ("/etc/containers/registries.d/b.yaml", "docker: {x: {}}"),
+        ];
+        let refusals = read(&twice).check();
+        assert!(matches!(&*refusals, [one] if one.reason == RefusalReason::RegistriesDUnreadable), "{refusals:?}");
+    }
+
+    #[test]
+    fn what_a_node_will_refuse_is_traced_to_the_fields_that_ask_for_it() {
+        let object = |name: &str| ObjectRef {
+            api_version: "config.openshift.io/v1".into(),
+            kind: "ClusterImagePolicy".into(),
+            namespace: None,
+            name: name.into(),
+        };
+        let asked = |name: &str, index| Provenance::Field {
+            object: Arc::new(object(name)),
+            path: FieldPath::indexed("spec.scopes[]", index),
+        };
+        let list = |from| -> Requirements {
+            [Sourced { requirement: Arc::new(PolicyRequirement::Reject), from: vec![from] }].into()
+        };
+        let mut files = read(&[(POLICY_JSON, GOOD)]);
+        let policy = &mut files.policy.as_mut().unwrap().policy;
+        for transport in [Transport::Docker, Transport::Atomic] {
+            let scopes = policy.transports.entry(transport).or_default();
+            scopes.insert("b.io/app:v1", list(asked("b", 0)));
+            scopes.insert("a.io/app:v1", list(asked("a", 3)));
+            scopes.insert("a.io", list(asked("a", 4)));
+        }
+        let added = [("c.io/x:1".into(), list(asked("c", 0))), ("c.io/a/b/x:1".into(), list(asked("c", 1)))].into();
+        files.namespaces.insert("n".into(), NamespaceFile::Additions { scopes: added, form: PolicyForm::Compact });
+        let told: Vec<String> = files
+            .check()
+            .iter()
+            .map(|refusal| {
+                let causes = refusal.causes.iter().map(|c| format!("{} {} {}", c.object.name, c.path, c.value));
+                format!("{} <- {}", refusal.text, causes.collect::<Vec<_>>().join(", "))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"invalid policy in "/etc/containers/policy.json": Unknown key "a.io/app:v1" <- a spec.scopes[3] a.io/app:v1"#,
+                r#"invalid policy in "/etc/containers/policy.json": Unknown key "b.io/app:v1" <- b spec.scopes[0] b.io/app:v1"#,
+                r#"invalid policy in "/etc/crio/policies/n.json": Unknown key "c.io/x:1" <- c spec.scopes[0] c.io/x:1"#,
+            ]
+        );
+    }
+}

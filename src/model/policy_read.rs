@@ -625,3 +625,137 @@ fn go_float(number: f64) -> String {
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FROM: Provenance = Provenance::Default("test");
+
+    fn refusal(text: &str) -> String {
+        Policy::read(text.as_bytes(), &FROM).expect_err(text)
+    }
+
+    #[test]
+    fn files_are_refused_in_the_engines_words() {
+        for (text, expected) in [
+            ("{}", "Default policy is missing"),
+            ("null", "JSON object expected, got <nil>"),
+            ("[]", "JSON object expected, got 91"),
+            ("1234567.5", "JSON object expected, got 1.2345675e+06"),
+            (r#""a\nb""#, r#"JSON object expected, got "a\nb""#),
+            (r#"{"Default": []}"#, r#"Unknown key "Default""#),
+            (r#"{"default": []}"#, "List of verification policy requirements must not be empty"),
+            (r#"{"default": null}"#, "List of verification policy requirements must not be empty"),
+            (r#"{"default": [{"type": "reject"}], "default": 5}"#, r#"Duplicate key "default""#),
+            (r#"{"default": [{"type": "reject"}], "d\u0065fault": 5}"#, r#"Duplicate key "default""#),
+            (r#"{"transports": {"docker": {"a": [{"type": "reject"}], "a": []}}}"#, r#"Duplicate key "a""#),
+            (r#"{"transports": {"docker": {}, "docker": 1}}"#, r#"Duplicate key "docker""#),
+            (r#"{"transports": {"atomic": {"a/b:c": 5}}}"#, r#"Unknown key "a/b:c""#),
+            (r#"{"transports": {"docker": []}}"#, "JSON object expected, got 91"),
+        ] {
+            assert_eq!(refusal(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn syntax_comes_before_meaning() {
+        for text in ["", "{", "{\"default\": []", "{\"default\": [], \"x\": 01}", "{\"x\": 1}}", "{\"x\": \"\t\"}"] {
+            let said = refusal(text);
+            assert!(said.starts_with("invalid character ") || said == "unexpected end of JSON input", "{text}: {said}");
+        }
+        assert_eq!(refusal(&format!("{{\"x\": {}{}}}", "[".repeat(20_000), "]".repeat(20_000))), "exceeded max depth");
+    }
+
+    #[test]
+    fn requirements_are_refused_in_the_engines_words() {
+        let identity =
+            |identity: &str| format!(r#"{{"type": "sigstoreSigned", "keyPath": "/k", "signedIdentity": {identity}}}"#);
+        for (requirement, expected) in [
+            ("null".to_string(), r#"Unknown policy requirement type """#),
+            (r#"{"type": "x"}"#.into(), r#"Unknown policy requirement type "x""#),
+            (r#"{"TYPE": "reject"}"#.into(), r#"Unknown key "TYPE""#),
+            (r#"{"type": "reject", "type": "reject"}"#.into(), r#"Duplicate key "type""#),
+            (r#"{"type": "signedBaseLayer"}"#.into(), r#"Key "baseLayerIdentity" missing in a JSON object"#),
+            (r#"{"type": "signedBy", "keyPath": "/k"}"#.into(), r#"invalid keyType """#),
+            (r#"{"type": "signedBy", "keyType": "x"}"#.into(), r#"Unrecognized keyType value "x""#),
+            (
+                r#"{"type": "signedBy", "keyType": "GPGKeys"}"#.into(),
+                "Exactly one of keyPath, keyPaths and keyData must be specified, none of them present",
+            ),
+            (
+                r#"{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k", "keyData": ""}"#.into(),
+                "Exactly one of keyPath, keyPaths and keyData must be specified, more than one present",
+            ),
+            (
+                r#"{"type": "signedBy", "keyType": "GPGKeys", "keyPath": ""}"#.into(),
+                "exactly one of keyPath, keyPaths and keyData must be specified",
+            ),
+            (r#"{"type": "sigstoreSigned", "keyPaths": []}"#.into(), r#""keyPaths" contains no entries"#),
+            (r#"{"type": "sigstoreSigned"}"#.into(), ONE_KEY_SOURCE),
+            (
+                r#"{"type": "sigstoreSigned", "keyPath": "/k", "rekorPublicKeyDatas": []}"#.into(),
+                r#""rekorPublickeyDatas" contains no entries"#,
+            ),
+            (r#"{"type": "sigstoreSigned", "keyData": "/tmp/key1.gpg"}"#.into(), "illegal base64 data at input byte 9"),
+            (r#"{"type": "sigstoreSigned", "fulcio": null}"#.into(), "JSON object expected, got <nil>"),
+            (
+                r#"{"type": "sigstoreSigned", "fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}}"#.into(),
+                FULCIO_NEEDS_REKOR,
+            ),
+            (
+                r#"{"type": "sigstoreSigned", "pki": {"caRootsPath": "/c", "subjectEmail": "e"}, "rekorPublicKeyPath": "/r"}"#.into(),
+                NO_REKOR_FOR_PKI,
+            ),
+            (identity("null"), r#"Unknown policy reference match type """#),
+            (
+                identity(r#"{"type": "exactReference", "dockerReference": "a"}"#),
+                r#"dockerReference "a" contains neither a tag nor digest"#,
+            ),
+            (
+                identity(r#"{"type": "exactRepository", "dockerRepository": "A"}"#),
+                r#"Invalid format of dockerRepository "A": invalid reference format: repository name must be lowercase"#,
+            ),
+            (
+                identity(r#"{"type": "remapIdentity", "prefix": "a.io", "signedPrefix": "a.io/"}"#),
+                r#"prefix "a.io/" is not valid"#,
+            ),
+        ] {
+            assert_eq!(refusal(&format!(r#"{{"default": [{requirement}]}}"#)), expected, "{requirement}");
+        }
+    }
+
+    #[test]
+    fn lists_that_are_written_alike_are_shared() {
+        let list = r#"[{"type": "sigstoreSigned", "keyData": "a2V5"}]"#;
+        let text =
+            format!(r#"{{"default": {list}, "transports": {{"docker": {{"a.io": {list}, "*.b.io": {list}}}}}}}"#);
+        let policy = Policy::read(text.as_bytes(), &FROM).unwrap();
+        let scopes = &policy.transports[&Transport::Docker];
+        assert!(scopes.iter().all(|(_, list)| Arc::ptr_eq(list, &policy.default)));
+        let keys = KeySource::Data((*b"key").into());
+        let wanted =
+            PolicyRequirement::SigstoreSigned { root: RootOfTrust::Keys { keys, rekor: None }, identity: None };
+        assert_eq!(*policy.default[0].requirement, wanted);
+        assert_eq!(policy.default[0].from, [FROM]);
+    }
+
+    #[test]
+    fn base64_is_gos() {
+        for (text, expected) in [
+            ("", Ok(&b""[..])),
+            ("Zm9v\r\nYg=\n=\n", Ok(b"foob")),
+            ("Zh==", Ok(b"f")),
+            ("Zg", Err(0)),
+            ("Zm9vZg=", Err(7)),
+            ("Zg=x", Err(2)),
+            ("Zg==Zg==", Err(4)),
+            ("Z===", Err(1)),
+            ("Zm9vZ\n", Err(5)),
+            ("Zm-_", Err(2)),
+        ] {
+            let expected = expected.map(<[u8]>::to_vec).map_err(|at| format!("illegal base64 data at input byte {at}"));
+            assert_eq!(decode_base64(text), expected, "{text}");
+        }
+    }
+}

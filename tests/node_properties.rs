@@ -197,8 +197,8 @@ proptest! {
         let anything = vec![PolicyRequirement::InsecureAcceptAnything];
         let mut written: Bare = [(("default".to_string(), String::new()), anything.clone())].into();
         written.extend(scopes.iter().map(|scope| (("docker".into(), scope.clone()), anything.clone())));
-        let mut files = NodeFiles::default();
-        files.policy = Some(PolicyFile { policy: policy(&written), form: PolicyForm::Compact });
+        let policy = PolicyFile { policy: policy(&written), form: PolicyForm::Compact };
+        let files = NodeFiles { policy: Some(policy), ..NodeFiles::default() };
         let resolver = Resolver::new(&files, None).unwrap();
         let resolution = resolver.resolve(&image).unwrap();
         let by_meaning = most_specific(scopes.iter().map(|scope| &**scope), &image);
@@ -257,7 +257,10 @@ proptest! {
 
     #[test]
     fn the_longest_prefix_is_found(prefixes in vec(scope(), 0..10), reference in prop_oneof![image(), name(), scope()]) {
-        let usable = |prefix: &&String| !prefix.trim_end_matches('/').is_empty() && !(prefix.starts_with("*.") && prefix.contains(['/', '@', ':']));
+        let usable = |prefix: &&String| {
+            let is_bad_wildcard = prefix.starts_with("*.") && prefix.contains(['/', '@', ':']);
+            !is_bad_wildcard && !prefix.trim_end_matches('/').is_empty()
+        };
         let entry = |prefix: &String| Registry { prefix: prefix.clone(), location: "l.io".into(), ..Registry::default() };
         let registries = prefixes.iter().filter(usable).map(entry).collect();
         let loaded = LoadedRegistries::load_one(RegistriesConf { registries, ..RegistriesConf::default() }).unwrap();

@@ -162,7 +162,7 @@ fn cannot_rewrite(group: &[&Scoped], failure: Failure) -> Refusal {
 }
 
 /// The entries that do not load by themselves; where each does, all of them take part.
-fn unloadable(conf: &RegistriesConf) -> Vec<Cause> {
+pub(super) fn unloadable(conf: &RegistriesConf) -> Vec<Cause> {
     let causes = |registry: &Registry| {
         let mut causes = causes_of(&registry.from, registry.scope());
         causes.extend(registry.mirrors.iter().flat_map(|mirror| causes_of(&mirror.from, &mirror.location)));

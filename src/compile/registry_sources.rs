@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{CRASH, Note, NoteKind, causes_of, mirrors, refusal};
+use super::{CRASH, Note, NoteKind, attachments, causes_of, mirrors, refusal};
 use crate::model::go_text::quote;
-use crate::model::provenance::{FieldPath, Provenance, Refusal, RefusalReason};
+use crate::model::provenance::{Cause, FieldPath, Provenance, Refusal, RefusalReason};
 use crate::model::reference::ImageReference;
 use crate::model::registries_conf::LoadedRegistries;
 use crate::model::release::Release;
@@ -137,7 +137,7 @@ pub(super) fn effective(
             refusals.push(refusal(RefusalReason::Crash, CRASH.into(), causes()));
             return sources;
         }
-        Err(MirrorCheck::Fails(why)) => {
+        Err(MirrorCheck::Fails(why, to_blame)) => {
             let dropped = match snapshot.sync() {
                 Sync::Live => "blockedRegistries and allowedRegistries are",
                 Sync::Bootstrap => "blockedRegistries is",
@@ -146,7 +146,8 @@ pub(super) fn effective(
                 "{dropped} dropped as a whole: whether the payload {} has a mirror cannot be determined ({why})",
                 payload.image
             );
-            notes.push(Note { kind: NoteKind::BlockedListDropped, text, causes: causes() });
+            let causes = causes().into_iter().chain(to_blame).collect();
+            notes.push(Note { kind: NoteKind::BlockedListDropped, text, causes });
             // The live controller loses allowedRegistries too; at bootstrap they are appended once more afterwards.
             if snapshot.sync() == Sync::Bootstrap {
                 sources.allowed_length = listed.len();
@@ -197,8 +198,8 @@ pub(super) fn effective(
 
 /// Why nobody knows whether the payload has a mirror.
 enum MirrorCheck {
-    /// The reason is logged.
-    Fails(String),
+    /// The reason is logged; it lies in these fields.
+    Fails(String, Vec<Cause>),
     /// No entry of registries.conf matches (P53).
     Crashes,
 }
@@ -211,12 +212,15 @@ fn payload_has_usable_mirror(
     payload: &Payload,
 ) -> Result<bool, MirrorCheck> {
     let insecure = sources.insecure.as_deref().unwrap_or_default();
-    let fails = |why: &dyn std::fmt::Display| MirrorCheck::Fails(why.to_string());
-    let conf = mirrors::for_payload(snapshot, insecure, blocked).map_err(|refusal| fails(&refusal.text))?;
-    let loaded = LoadedRegistries::load_one(conf).map_err(|error| fails(&error))?;
-    let reference = ImageReference::parse_canonical(&payload.image).map_err(|error| fails(&error))?;
+    let fails = |why: &dyn std::fmt::Display, to_blame| MirrorCheck::Fails(why.to_string(), to_blame);
+    let conf =
+        mirrors::for_payload(snapshot, insecure, blocked).map_err(|refusal| fails(&refusal.text, refusal.causes))?;
+    let loaded =
+        LoadedRegistries::load_one(conf.clone()).map_err(|error| fails(&error, attachments::unloadable(&conf)))?;
+    let reference = ImageReference::parse_canonical(&payload.image).map_err(|error| fails(&error, Vec::new()))?;
     let entry = loaded.find(reference.name()).ok_or(MirrorCheck::Crashes)?;
-    let pull_sources = entry.pull_sources(&reference).map_err(|error| fails(&error))?;
+    let to_blame = || entry.mirrors.iter().flat_map(|mirror| causes_of(&mirror.from, &mirror.location)).collect();
+    let pull_sources = entry.pull_sources(&reference).map_err(|error| fails(&error, to_blame()))?;
     let blocked = ScopeIndex::new(blocked.iter().map(|entry| &*entry.text));
     Ok(pull_sources.iter().any(|source| !blocked.contains(source.reference.name())))
 }

@@ -41,6 +41,26 @@ pub fn delete(object: &ObjectRef) -> String {
     format!("oc delete {}", named(object))
 }
 
+/// `oc get`
+pub fn get(object: &ObjectRef) -> String {
+    format!("oc get {} -o yaml", named(object))
+}
+
+/// `oc edit`
+pub fn edit(object: &ObjectRef) -> String {
+    format!("oc edit {}", named(object))
+}
+
+/// The repository of a scope that has a tag or a digest.
+pub fn repository(scope: &str) -> Option<&str> {
+    let name = scope.split_once('@').map_or(scope, |(name, _)| name);
+    let name = match name.rsplit_once(':') {
+        Some((repository, tag)) if repository.contains('/') && !tag.contains('/') => repository,
+        _ => name,
+    };
+    (name.len() < scope.len()).then_some(name)
+}
+
 /// `clusterimagepolicy.config team`, and what else names the object on a command line. The group is there where others have a
 /// kind of the same name.
 fn named(object: &ObjectRef) -> String {
@@ -61,7 +81,7 @@ fn named(object: &ObjectRef) -> String {
 }
 
 /// `spec.scopes[3]` as a JSON pointer.
-fn pointer(path: &str) -> String {
+pub fn pointer(path: &str) -> String {
     format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/"))
 }
 
@@ -105,6 +125,20 @@ mod tests {
 
     fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
         ObjectRef { api_version: "".into(), kind: kind.into(), namespace: namespace.map(Into::into), name: name.into() }
+    }
+
+    #[test]
+    fn repositories_of_tags_and_digests() {
+        for (scope, expected) in [
+            ("quay.io/a/b:v1", Some("quay.io/a/b")),
+            ("quay.io:5000/a@sha256:00", Some("quay.io:5000/a")),
+            ("quay.io/a:v1@sha256:00", Some("quay.io/a")),
+            ("quay.io:5000/a", None),
+            ("quay.io:5000", None),
+            ("*.quay.io", None),
+        ] {
+            assert_eq!(repository(scope), expected, "{scope}");
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! check. Rules are pure functions over a [`Context`]; a compile that the controller would refuse is input like any other.
 
 pub mod fix;
+pub mod policies;
 mod refusals;
 pub mod rules;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
@@ -14,8 +16,10 @@ use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::Compiled;
+use crate::model::go_text::quote;
 use crate::model::provenance::{ObjectRef, RefusedBy};
 use crate::model::release::Release;
+use crate::snapshot::api::MirrorRule;
 use crate::snapshot::{Kind, Object, Origin, Snapshot, Source};
 
 /// A rule: static data and one function. Read `rules/mod.rs` for the list.
@@ -124,12 +128,15 @@ pub struct Context<'a> {
     pub compiled: &'a Compiled,
     origins: OnceLock<HashMap<&'a ObjectRef, &'a Origin, foldhash::fast::RandomState>>,
     codes: OnceLock<Vec<Option<u16>>>,
+    scopes: OnceLock<policies::Scopes<'a>>,
+    mirror_rules: OnceLock<HashMap<&'a ObjectRef, &'a [MirrorRule], foldhash::fast::RandomState>>,
 }
 
 impl<'a> Context<'a> {
     /// Of objects and what the controller of a release makes of them.
     pub fn new(snapshot: &'a Snapshot, compiled: &'a Compiled) -> Self {
-        Self { snapshot, release: compiled.release, compiled, origins: OnceLock::new(), codes: OnceLock::new() }
+        let (origins, codes, scopes, mirror_rules) = Default::default();
+        Self { snapshot, release: compiled.release, compiled, origins, codes, scopes, mirror_rules }
     }
 
     /// Where an object stood that is known by name only, as in a refusal's causes.
@@ -272,6 +279,12 @@ impl Finding {
         self.related.push(Related { object: object.clone(), path: path.to_string(), message: message.into() });
         self
     }
+}
+
+/// A text of somebody's object inside of a sentence: as it is, or in quotes with escapes where it would be mistaken for something else.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || c.is_ascii_punctuation();
+    if !text.is_empty() && text.chars().all(is_plain) { text.into() } else { quote(text).into() }
 }
 
 /// As in `LintReport` of interface.md 3, without the location, which only the caller can look up.

@@ -1,9 +1,41 @@
 //! The rules. [`RULES`] is the only list; `tests/lint_rules.rs` compares it with this folder and runs every example.
 
+mod blocked_list_dropped;
+mod controller_crash;
+mod entry_cannot_be_rewritten;
+mod image_policy_escapes;
+mod image_policy_freezes;
+mod image_policy_ignored;
+mod mirror_refused;
+mod mirror_source_policy_conflict;
+mod nested_by_name_only;
+mod nested_scope_replaces;
+mod same_scope_twice;
+mod scope_inside_blocked;
+mod scope_outside_allowed;
+mod shadowed_by_allowed;
+mod wildcard_mirror_conflict;
+
 use super::Rule;
 
 /// Every rule, by code.
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &scope_outside_allowed::RULE,
+    &scope_inside_blocked::RULE,
+    &shadowed_by_allowed::RULE,
+    &same_scope_twice::RULE,
+    &nested_scope_replaces::RULE,
+    &image_policy_ignored::RULE,
+    &image_policy_escapes::RULE,
+    &image_policy_freezes::RULE,
+    &nested_by_name_only::RULE,
+    &mirror_source_policy_conflict::RULE,
+    &wildcard_mirror_conflict::RULE,
+    &entry_cannot_be_rewritten::RULE,
+    &mirror_refused::RULE,
+    &blocked_list_dropped::RULE,
+    &controller_crash::RULE,
+];
 
 /// A rule's page in Markdown: what `lint --explain` prints and `docs/rules` holds.
 pub fn page(rule: &Rule) -> String {

@@ -11,7 +11,7 @@ use crate::model::reference::ImageReference;
 use crate::model::registries_conf::{LoadedRegistries, RegistriesConf, Registry};
 use crate::model::registries_d::{RegistriesD, SignatureStorage};
 use crate::model::release::Release;
-use crate::model::scope_index::ScopeIndex;
+use crate::model::scope_index::{Container, containers};
 
 /// Every scope of a policy, and every place that images under it are pulled from. Nothing is written where there are no scopes.
 ///
@@ -48,8 +48,6 @@ pub(super) fn registries_d(
 struct Probes<'a> {
     conf: &'a RegistriesConf,
     loaded: LoadedRegistries,
-    /// In the order of the file.
-    entries: ScopeIndex<'a>,
 }
 
 /// A repository or registry that images are pulled from, and who says so.
@@ -70,18 +68,20 @@ impl<'a> Probes<'a> {
             let text = format!("loading registries configuration \"/tmp/regtemp…\": {error}");
             refusal(RefusalReason::RegistriesConfUnreadable, text, unloadable(conf))
         })?;
-        let entries = ScopeIndex::new(conf.registries.iter().map(Registry::scope));
-        Ok(Self { conf, loaded, entries })
+        Ok(Self { conf, loaded })
     }
 
     /// Places that are no scopes themselves, with who asks for them.
     fn endpoints(&self, scopes: &[&[&Scoped]]) -> Result<BTreeMap<String, Vec<Provenance>>, Vec<Refusal>> {
         let mut endpoints: BTreeMap<String, Vec<Provenance>> = BTreeMap::new();
         let mut refusals = Vec::new();
-        for group in scopes {
+        let nested = self.nested(scopes);
+        let mut nested = nested.iter().peekable();
+        for (position, group) in scopes.iter().enumerate() {
             let mut found = Vec::new();
+            let inside = nested.next_if(|(scope, _)| **scope == position).map(|(_, inside)| inside.as_slice());
             let scope = group[0].scope;
-            if let Err(failure) = self.probe_scope(scope, &mut found) {
+            if let Err(failure) = self.probe_scope(scope, inside.unwrap_or_default(), &mut found) {
                 refusals.push(cannot_rewrite(group, failure));
             }
             // Most scopes lead to themselves.
@@ -95,18 +95,28 @@ impl<'a> Probes<'a> {
         if refusals.is_empty() { Ok(endpoints) } else { Err(refusals) }
     }
 
-    /// The scope itself, then each entry inside of it in the order of the file; the first failure ends it.
-    fn probe_scope<'r>(&'r self, scope: &str, found: &mut Vec<Endpoint>) -> Result<(), Failure<'r>> {
-        probe(scope, self.loaded.find(scope), found)?;
-        let mut nested = self.entries.nested_in(scope);
-        nested.sort_unstable();
-        for position in nested {
-            let entry = self.conf.registries[position].scope();
-            if entry != scope {
-                probe(entry, self.loaded.find(entry), found)?;
+    /// By position of a scope, the entries that lie in it without being it, in the order of the file.
+    fn nested(&self, scopes: &[&[&Scoped]]) -> BTreeMap<usize, Vec<&'a str>> {
+        let mut nested: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        let position = |scope: &str| scopes.binary_search_by(|group| group[0].scope.cmp(scope)).ok();
+        for entry in self.conf.registries.iter().map(Registry::scope) {
+            for container in containers(entry, true).skip(1) {
+                let found = match container {
+                    Container::Scope(scope) => position(scope),
+                    Container::Wildcard(suffix) => position(&format!("*{suffix}")),
+                };
+                if let Some(found) = found {
+                    nested.entry(found).or_default().push(entry);
+                }
             }
         }
-        Ok(())
+        nested
+    }
+
+    /// The scope itself, then the entries inside of it; the first failure ends it.
+    fn probe_scope<'r>(&'r self, scope: &str, inside: &[&str], found: &mut Vec<Endpoint>) -> Result<(), Failure<'r>> {
+        probe(scope, self.loaded.find(scope), found)?;
+        inside.iter().try_for_each(|entry| probe(entry, self.loaded.find(entry), found))
     }
 }
 

@@ -99,18 +99,27 @@ pub fn compile(snapshot: &Snapshot, release: &'static Release) -> Compiled {
         Ok(conf) => files.registries_conf = conf,
         Err(found) => refusals.extend(found),
     }
-    match policy::policies(&sources, &policies, payload.as_ref(), release) {
+    let attach = || match registries_failed {
+        true => Ok(None),
+        false => attachments::registries_d(&policies, files.registries_conf.as_ref(), release),
+    };
+    // Both take their time with very many scopes, and neither needs the other.
+    let (policy_files, attachments) = std::thread::scope(|threads| {
+        let attachments = (policies.cluster.len() > MANY).then(|| threads.spawn(attach));
+        let policy_files = policy::policies(&sources, &policies, payload.as_ref(), release);
+        let attachments = attachments.and_then(|thread| thread.join().ok());
+        (policy_files, attachments.unwrap_or_else(attach))
+    });
+    match policy_files {
         Ok((policy, namespaces)) => (files.policy, files.namespaces) = (policy, namespaces),
         Err(found) => refusals.extend(found),
     }
-    if !registries_failed {
-        match attachments::registries_d(&policies, files.registries_conf.as_ref(), release) {
-            Ok(Some(attachments)) => {
-                files.registries_d.insert(file_name(SIGSTORE_REGISTRIES).into(), attachments);
-            }
-            Ok(None) => {}
-            Err(found) => refusals.extend(found),
+    match attachments {
+        Ok(Some(attachments)) => {
+            files.registries_d.insert(file_name(SIGSTORE_REGISTRIES).into(), attachments);
         }
+        Ok(None) => {}
+        Err(found) => refusals.extend(found),
     }
     if let Some(search) = &sources.search {
         let conf = RegistriesConf {
@@ -161,3 +170,6 @@ const CRASH: &str = "panic: runtime error: invalid memory address or nil pointer
 
 /// Where nodes look for short names as OpenShift ships them.
 const SHIPPED_SEARCH: [&str; 2] = ["registry.access.redhat.com", "docker.io"];
+
+/// From so many scopes on a second thread is worth its while.
+const MANY: usize = 5_000;

@@ -11,6 +11,7 @@ use crate::model::policy::{Policy, PolicyRequirement, Requirements, Sourced, Tra
 use crate::model::policy_write::fits_atomic;
 use crate::model::provenance::{Provenance, Refusal, RefusalReason};
 use crate::model::release::Release;
+use crate::model::scope::is_nested;
 use crate::model::scope_index::ScopeIndex;
 use crate::model::scopes::Scopes;
 
@@ -97,15 +98,24 @@ fn misplaced<'a>(
     let causes =
         |group: &[Scoped]| group.iter().flat_map(|scoped| causes_of(scoped.from(), scoped.scope)).collect::<Vec<_>>();
     let scope = |group: &[Scoped<'a>]| group.first().map(|scoped| scoped.scope).unwrap_or_default();
-    let outside = groups().filter(move |group| !sources.allowed.is_empty() && !allowed.contains(scope(group))).map(
-        move |group| {
+    // Neighbours mostly lie in the same entry.
+    let mut last = "";
+    let mut is_outside = move |scope: &str| {
+        if !last.is_empty() && is_nested(scope, last) {
+            return false;
+        }
+        let found = allowed.containing(scope).next();
+        last = found.map(|position| &*sources.allowed[position].text).unwrap_or_default();
+        found.is_none()
+    };
+    let outside =
+        groups().filter(move |group| !sources.allowed.is_empty() && is_outside(scope(group))).map(move |group| {
             let text =
                 format!("{subject} configured for the scope {} is not nested inside allowedRegistries", scope(group));
             let mut causes = causes(group);
             causes.extend(causes_of(&sources.allowed_by, ""));
             refusal(RefusalReason::ScopeOutsideAllowed, text, causes)
-        },
-    );
+        });
     let inside = groups().filter_map(move |group| {
         let container = &sources.policy_blocked[blocked.containing(scope(group)).next()?];
         let text = format!("{subject} configured for the scope {} is nested inside blockedRegistries", scope(group));

@@ -8,6 +8,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::{CRASH, Note, NoteKind, Payload, cause, causes_of, refusal};
+use crate::model::encoding::bytewise_order;
 use crate::model::go_text::quote;
 use crate::model::policy::{KeySource, PolicyRequirement, Requirements, RootOfTrust, SignedIdentity, Sourced};
 use crate::model::provenance::{FieldPath, Provenance, Refusal, RefusalReason, RefusedBy};
@@ -171,20 +172,9 @@ struct Asked<'a> {
 }
 
 fn by_scope(mut asked: Vec<Asked<'_>>) -> Vec<Scoped<'_>> {
-    // Most comparisons are settled by a word that is at hand. Stable, since the order of policies for one scope shows.
-    let word = |scope: &str| {
-        let mut word = [0; 8];
-        let length = scope.len().min(8);
-        word[..length].copy_from_slice(&scope.as_bytes()[..length]);
-        u64::from_be_bytes(word)
-    };
-    let mut order: Vec<(u64, u32)> =
-        asked.iter().enumerate().map(|(position, asked)| (word(asked.scope), position as u32)).collect();
-    order.sort_unstable_by(|a, b| {
-        let key = |position: u32| (asked[position as usize].scope, asked[position as usize].namespace);
-        a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))).then(a.1.cmp(&b.1))
-    });
-    let order: Vec<u32> = order.into_iter().map(|(_, position)| position).collect();
+    // Of one scope the cluster's policies stay in the order of the snapshot, since that shows; namespaces are sorted first.
+    asked.sort_by_key(|asked| asked.namespace);
+    let order = bytewise_order(asked.iter().map(|asked| asked.scope));
     let same = |a: &u32, b: &u32| {
         let (a, b) = (&asked[*a as usize], &asked[*b as usize]);
         a.scope == b.scope && a.namespace == b.namespace

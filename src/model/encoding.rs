@@ -1,5 +1,6 @@
 //! Text as the controller's libraries write it: Go's JSON, go-yaml v2 and BurntSushi's TOML.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
@@ -54,6 +55,28 @@ pub fn push_toml_string(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+/// The positions of texts in bytewise order, equal ones in the order in which they stand.
+///
+/// Most comparisons are settled by a word of each text that is at hand, the first one behind what all of them begin with.
+pub fn bytewise_order<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Vec<u32> {
+    let first = texts.clone().next().unwrap_or_default();
+    let common = texts.clone().fold(first.len(), |common, text| {
+        let (a, b) = (&first.as_bytes()[..common], text.as_bytes());
+        if b.starts_with(a) { common } else { a.iter().zip(b).take_while(|(a, b)| a == b).count() }
+    });
+    let word = |text: &str| {
+        let rest = &text.as_bytes()[common..];
+        let mut word = [0; 8];
+        let length = rest.len().min(8);
+        word[..length].copy_from_slice(&rest[..length]);
+        u64::from_be_bytes(word)
+    };
+    let mut order: Vec<(u64, &str, u32)> =
+        texts.enumerate().map(|(position, text)| (word(text), text, position as u32)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, _, position)| position).collect()
 }
 
 /// How go-yaml v2 orders the keys of a map (domain.md 2.8, registries.d). Not transitive: do not give it to a sort of the
@@ -111,6 +134,12 @@ pub fn sort_naturally<T>(items: &mut Vec<T>, key: impl Fn(&T) -> &str) {
     while width < order.len() {
         for (run, out) in order.chunks(2 * width).zip(merged.chunks_mut(2 * width)) {
             let (left, right) = run.split_at(width.min(run.len()));
+            if let (Some(last), Some(first)) = (left.last(), right.first())
+                && less_or_equal(*last, *first)
+            {
+                out.copy_from_slice(run);
+                continue;
+            }
             let (mut l, mut r) = (0, 0);
             for slot in out {
                 let take_left = match (left.get(l), right.get(r)) {
@@ -129,17 +158,25 @@ pub fn sort_naturally<T>(items: &mut Vec<T>, key: impl Fn(&T) -> &str) {
 }
 
 /// How go-yaml v2 writes a string as a key or a value on one line.
-pub fn yaml_scalar(text: &str) -> String {
+pub fn yaml_scalar(text: &str) -> Cow<'_, str> {
+    // Nearly every scope: nothing in it is special to YAML, and a dot after a letter keeps it from being a number or a word.
+    let is_harmless = |b: &u8| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'/' | b'-' | b'_');
+    if text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
+        && text.as_bytes().contains(&b'.')
+        && text.as_bytes().iter().all(is_harmless)
+    {
+        return text.into();
+    }
     if !text.chars().all(is_yaml_printable) || text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
-        return yaml_double_quoted(text);
+        return yaml_double_quoted(text).into();
     }
     if resolves_to_something_else(text) {
-        return yaml_double_quoted(text);
+        return yaml_double_quoted(text).into();
     }
     if is_plain(text) {
-        return text.to_string();
+        return text.into();
     }
-    format!("'{}'", text.replace('\'', "''"))
+    format!("'{}'", text.replace('\'', "''")).into()
 }
 
 fn is_yaml_printable(c: char) -> bool {
@@ -282,6 +319,15 @@ mod tests {
         let mut out = Vec::new();
         push_json_string(&mut out, "a\"\\\n\u{1}<b>&\u{2028}é");
         assert_eq!(String::from_utf8(out).unwrap(), r#""a\"\\\n\u0001\u003cb\u003e\u0026\u2028é""#);
+    }
+
+    #[test]
+    fn bytewise_order_is_that_of_the_texts() {
+        let texts =
+            ["reg.io/b", "reg.io", "reg.io/a\u{0}", "reg.io/a", "reg.io/b", "reg.io/abcdefghij", "reg.io/abcdefghi"];
+        let order = bytewise_order(texts.iter().copied());
+        assert_eq!(order, [1, 3, 2, 6, 5, 0, 4]);
+        assert!(bytewise_order(std::iter::empty()).is_empty());
     }
 
     /// domain.md 2.8.

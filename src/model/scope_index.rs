@@ -20,6 +20,29 @@ fn wildcard_host(scope: &str) -> Option<&str> {
     }
 }
 
+/// A scope that contains another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container<'a> {
+    /// As it is written.
+    Scope(&'a str),
+    /// `*` and this.
+    Wildcard(&'a str),
+}
+
+/// Everything that `sub` is nested in, itself first, then by path, then wildcards (where they are wanted), each once.
+pub fn containers(sub: &str, with_wildcards: bool) -> impl Iterator<Item = Container<'_>> {
+    let by_path = sub.rmatch_indices('/').map(|(end, _)| Container::Scope(&sub[..end]));
+    let host = if with_wildcards { wildcard_host(sub) } else { None };
+    // `*.a` and `*.a/b` have their own `*.a` above.
+    let is_above =
+        host.is_some_and(|host| host.starts_with("*.") && matches!(sub.as_bytes().get(host.len()), None | Some(b'/')));
+    let by_wildcard = host.into_iter().flat_map(move |host| {
+        let dots = host.match_indices('.').filter(move |(start, _)| !(*start == 1 && is_above));
+        dots.map(move |(start, _)| Container::Wildcard(&host[start..]))
+    });
+    [Container::Scope(sub)].into_iter().chain(by_path).chain(by_wildcard)
+}
+
 /// Positions in a list of scopes, found by nesting. A text that stands in the list several times is found at its first
 /// position; [`ScopeIndex::same`] has the others.
 #[derive(Debug)]
@@ -81,18 +104,10 @@ impl<'a> ScopeIndex<'a> {
 
     /// Positions of the scopes that `sub` is nested in: itself, then by path, then wildcards, the most specific of each first.
     pub fn containing<'q>(&'q self, sub: &'q str) -> impl Iterator<Item = usize> + 'q {
-        let equal = self.lookup(sub);
-        let by_path = sub.rmatch_indices('/').filter_map(|(end, _)| self.lookup(&sub[..end]));
-        let host = if self.by_suffix.is_empty() { None } else { wildcard_host(sub) };
-        // `*.a` and `*.a/b` have found their own `*.a` above.
-        let found_above =
-            host.filter(|host| host.starts_with("*.") && matches!(sub.as_bytes().get(host.len()), None | Some(b'/')));
-        let by_wildcard = host.into_iter().flat_map(move |host| {
-            host.match_indices('.')
-                .filter(move |(start, _)| !(*start == 1 && found_above.is_some()))
-                .filter_map(move |(start, _)| self.lookup_suffix(&host[start..]))
-        });
-        equal.into_iter().chain(by_path).chain(by_wildcard)
+        containers(sub, !self.by_suffix.is_empty()).filter_map(|container| match container {
+            Container::Scope(scope) => self.lookup(scope),
+            Container::Wildcard(suffix) => self.lookup_suffix(suffix),
+        })
     }
 
     /// Whether `sub` is nested in any of the scopes.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::encoding::bytewise_order;
 use super::policy::Requirements;
 
 /// Scope → requirements. Wildcards (`*.example.com`) are kept apart by their suffix (`example.com`), so that a lookup can ask
@@ -67,9 +68,10 @@ impl Scopes {
 
     /// All of them, bytewise by scope, as Go writes a map.
     pub fn sorted(&self) -> Vec<(std::borrow::Cow<'_, str>, &Requirements)> {
-        let mut all: Vec<_> = self.iter().collect();
-        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        all
+        let all: Vec<_> = self.iter().collect();
+        let order = bytewise_order(all.iter().map(|(scope, _)| &**scope));
+        let mut all: Vec<_> = all.into_iter().map(Some).collect();
+        order.into_iter().filter_map(|position| all[position as usize].take()).collect()
     }
 }
 

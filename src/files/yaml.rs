@@ -108,7 +108,6 @@ pub fn documents(text: &str, budget: &Budget) -> Result<Vec<Document>, Remark> {
 }
 
 fn yaml_documents(text: &str, budget: &Budget) -> Result<Vec<Document>, Remark> {
-    refuse_control_characters(text)?;
     let chunks = chunks(text);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     if threads == 1 || chunks.len() == 1 || text.len() < PARALLEL_FROM {
@@ -146,10 +145,10 @@ fn shares(chunks: &[Range<usize>], length: usize, threads: usize) -> Vec<&[Range
 }
 
 /// go-yaml reads none of them, wherever they stand; JSON escapes and YAML's own are how to write them.
-fn refuse_control_characters(text: &str) -> Result<(), Remark> {
+fn refuse_control_characters(text: &str, base: usize) -> Result<(), Remark> {
     let bad = |byte: &u8| (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
     match text.as_bytes().iter().position(bad) {
-        Some(offset) => Err(Remark::new(offset, "control characters are not allowed in YAML")),
+        Some(offset) => Err(Remark::new(base + offset, "control characters are not allowed in YAML")),
         None => Ok(()),
     }
 }
@@ -207,6 +206,7 @@ pub(super) fn parser(source: &str) -> Parser<'_, StrInput<'_>> {
 
 /// Decodes whatever YAML allows, by events. `base` is where `source` stands in its file.
 pub(super) fn general(source: &str, base: usize, budget: &Budget, into: &mut Vec<Document>) -> Result<(), Remark> {
+    refuse_control_characters(source, base)?;
     let mut builder = Builder::new(budget);
     let mut start = 0;
     let mut first = true;

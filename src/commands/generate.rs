@@ -84,7 +84,7 @@ pub fn run(args: Args) -> Answer {
             return Ok(false);
         }
     };
-    for note in &loaded.compiled.notes {
+    for note in loaded.notes() {
         super::say("note", &note.text);
     }
     refuse_private_keys(&loaded)?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::input::{ConnectionFlags, InputArgs};
 use crate::cluster::{self, ConnectionArgs};
 use crate::compile::in_force::InForce;
-use crate::compile::{Compiled, NoteKind, compile};
+use crate::compile::{Compiled, Note, NoteKind, compile};
 use crate::error::{Error, Result};
 use crate::files::{self, ReadOptions};
 use crate::model::provenance::Refusal;
@@ -140,8 +140,6 @@ impl Loaded {
             Source::Live(cluster) => ("Live", Some(cluster.clone())),
             Source::MustGather | Source::Manifests => ("Files", None),
         };
-        // That one is a gap.
-        let notes = self.compiled.notes.iter().filter(|note| note.kind != NoteKind::PayloadUnknown);
         Header {
             source: SourceDoc {
                 from,
@@ -152,9 +150,14 @@ impl Loaded {
                 in_force,
             },
             gaps: self.snapshot.gaps.clone(),
-            notes: notes.map(|note| note.text.clone()).collect(),
+            notes: self.notes().map(|note| note.text.clone()).collect(),
             refusals: self.compiled.generated.as_ref().err().cloned().unwrap_or_default(),
         }
+    }
+
+    /// What the controller drops silently. That the payload is unknown is a gap.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.compiled.notes.iter().filter(|note| note.kind != NoteKind::PayloadUnknown)
     }
 
     /// Gaps to stderr: what could not be read is part of the answer.

@@ -9,7 +9,7 @@ use crate::commands::lint::fold;
 use crate::commands::load::Header;
 use crate::compile::in_force::InForce;
 use crate::model::policy::{PolicyRequirement, Requirements, Sourced, Verdict};
-use crate::model::provenance::{Provenance, Refusal};
+use crate::model::provenance::{Provenance, Refusal, RefusedBy};
 use crate::output::words;
 use crate::output::{Report, Style, Table, Terminal};
 
@@ -234,22 +234,27 @@ fn capitalised(text: &str) -> String {
 
 /// Refusals as a person sees them: who, the literal words, every cause.
 pub fn print_refusals(refusals: &[Refusal], t: &mut Terminal) -> io::Result<()> {
-    use crate::model::provenance::RefusedBy;
-    for refusal in refusals {
-        let who = match refusal.by {
-            RefusedBy::Api => "the API server refuses",
-            RefusedBy::Controller => "the controller refuses, and writes nothing for any pool",
-            RefusedBy::Node => "every node refuses its files, and every pull fails",
-            RefusedBy::Plugin => "refused",
+    for together in refusals.chunk_by(|a, b| a.by == b.by) {
+        let (Some(first), number) = (together.first(), together.len()) else { continue };
+        let who = match first.by {
+            RefusedBy::Api => "The API server refuses",
+            RefusedBy::Controller => "The controller refuses, and writes nothing for any pool",
+            RefusedBy::Node => "Every node refuses its files, and every pull fails",
+            RefusedBy::Plugin => "Refused",
         };
-        t.put(Style::Bad, &format!("{}:", capitalised(who)))?;
+        let reasons = if number > 1 { format!(", for {number} reasons") } else { String::new() };
+        t.put(Style::Bad, &format!("{who}{reasons}:"))?;
         t.end_line()?;
-        for line in fold(&refusal.text, t.width().saturating_sub(2).max(30)) {
-            t.line(&format!("  {line}"))?;
-        }
-        for cause in &refusal.causes {
-            t.put(Style::Dim, &format!("  because of {} {}", cause.object, cause.path))?;
-            t.line(&if cause.value.is_empty() { String::new() } else { format!(": {}", cause.value) })?;
+        for refusal in together {
+            let mark = if number > 1 { "* " } else { "  " };
+            for (line_number, line) in fold(&refusal.text, t.width().saturating_sub(4).max(30)).iter().enumerate() {
+                t.line(&format!("  {}{line}", if line_number == 0 { mark } else { "  " }))?;
+            }
+            for cause in &refusal.causes {
+                let value = if cause.value.is_empty() { String::new() } else { format!(": {}", cause.value) };
+                t.put(Style::Dim, &format!("    because of {} {}", cause.object, cause.path))?;
+                t.line(&value)?;
+            }
         }
     }
     Ok(())

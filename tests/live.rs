@@ -263,14 +263,19 @@ fn hostile_objects_command_no_terminal() {
         "metadata": {"name": "evil", "namespace": "default", "annotations": {"x": "\u001b]0;owned\u0007\u009b31m"}},
         "spec": {"scopes": ["evil.example.com/x"], "policy": {"rootOfTrust": {"policyType": "PublicKey", "publicKey":
         {"keyData": "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KG11dMDtvd25lZAcbWzMxbRtdMDtvd25lZAcbWzMxbRtdMDtvd25lZAcKLS0tLS1FTkQgUFVCTElDIEtFWS0tLS0tCg=="}}}}}"#;
-    server.apply(policy);
+    // Server-side apply would refuse the control characters; a plain create does not.
+    let create = |object: &str| {
+        let output = server.kubectl_in(&["create", "-f", "-"], object);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    create(policy);
     let big = format!(
         r#"{{"apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {{"name": "cluster", "annotations": {{"x": "{}"}}}},
             "spec": {{"registrySources": {{"insecureRegistries": ["{}"]}}}}}}"#,
         "y".repeat(200_000),
         "a\\u001b[31m\\u202eb".repeat(20_000)
     );
-    server.apply(&big);
+    create(&big);
     for arguments in [
         &["explain", "-A"][..],
         &["explain", "-n", "default", "evil.example.com/x/y:1"],

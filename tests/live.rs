@@ -95,6 +95,9 @@ fn without_source(bytes: &[u8]) -> Value {
     let source = document["source"].as_object_mut().expect("a source");
     assert!(source.remove("from").is_some());
     source.remove("cluster");
+    // A must-gather cannot prove that there are no ImagePolicies in namespaces that it did not look into.
+    let gaps = document["gaps"].as_array_mut().unwrap();
+    gaps.retain(|gap| !(gap["kind"] == "ImagePolicy" && gap["reason"] == "NotInInput"));
     document
 }
 
@@ -189,7 +192,8 @@ fn what_is_generated_is_accepted_and_read_back_equal() {
     let frozen = live(&server, "admin", &["explain", "--pool", "worker", "registry.example.com/shop/checkout:v3"]);
     assert_eq!(frozen.status.code(), Some(1), "{}", text(&frozen.stderr));
     let said = text(&frozen.stdout);
-    assert!(said.contains("is not nested inside allowedRegistries"), "{said}");
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("is not nested inside allowedRegistries"), "{said}");
     assert!(said.contains("REQUIRES A SIGNATURE"), "{said}");
 }
 
@@ -213,10 +217,9 @@ fn the_documented_role_is_enough_and_less_is_told() {
         assert_eq!(document["gaps"], serde_json::json!([]));
     }
     // Everything but ImagePolicies.
-    let without: String =
-        role.replace("imagepolicies,", "").replace("- imagepolicies\n", "").replace("oc-imagepolicy-reader", "some");
-    let without: String =
-        without.lines().filter(|line| line.trim() != "- imagepolicies").map(|line| format!("{line}\n")).collect();
+    let some = role.replace("oc-imagepolicy-reader", "some");
+    let without = some.replace("clusterimagepolicies, imagepolicies,", "clusterimagepolicies,");
+    assert_ne!(some, without, "docs/rbac.yaml no longer has both on one line");
     server.apply(&without);
     bind("some", "partial");
     let partial = live(&server, "partial", &["explain", "-o", "json"]);

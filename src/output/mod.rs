@@ -86,8 +86,7 @@ pub fn json(document: &(impl Serialize + ?Sized), pretty: bool) -> io::Result<St
 
 /// A document as YAML that kubectl reads as it was meant: serde_yaml would write `y` and `on` without quotes.
 pub fn yaml(document: &(impl Serialize + ?Sized)) -> io::Result<String> {
-    let value = without_private_keys(document)?;
-    serde_saphyr::to_string(&value).map_err(io::Error::other)
+    Ok(crate::files::yaml::emit(&without_private_keys(document)?))
 }
 
 fn without_private_keys(document: &(impl Serialize + ?Sized)) -> io::Result<serde_json::Value> {

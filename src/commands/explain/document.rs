@@ -470,7 +470,9 @@ impl Explanation {
                 said.push("TLS not checked");
             }
             let line = format!("{}  {:width$}   {}", number + 1, source.reference, said.join(", "));
-            field(t, if number == 0 { "pulled from" } else { "" }, &[line])?;
+            // Names are for copying: these lines stay whole.
+            t.put(Style::Dim, &format!("  {:<11} ", if number == 0 { "pulled from" } else { "" }))?;
+            t.line(&line)?;
             if let Some(lookaside) = &source.lookaside {
                 field(t, "", &[format!("   GPG signatures at {lookaside}")])?;
             }

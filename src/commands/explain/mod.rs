@@ -22,7 +22,7 @@ use crate::model::provenance::Provenance;
 use crate::model::reference::ImageReference;
 use crate::output::{API_VERSION, Format};
 use crate::resolve::{self, Resolution, Resolver};
-use crate::snapshot::{GapReason, Kind};
+use crate::snapshot::{Gap, GapReason, Kind, Object, api};
 
 /// Show what is in force: for every scope, or for the images that are named
 ///
@@ -138,13 +138,19 @@ fn blind(loaded: &Loaded, of: &Of, namespace: Option<&str>) -> Option<String> {
         (Of::Rendered | Of::Node(_), Kind::MachineConfig | Kind::MachineConfigPool) => true,
         _ => false,
     };
-    let gap = loaded.snapshot.gaps.iter().find(|gap| {
-        let own_namespace_was_read = gap.kind == Kind::ImagePolicy
-            && gap.reason == GapReason::Forbidden
+    // What stands in a gap about all namespaces does not concern one that could be read alone.
+    let was_read = |gap: &Gap| {
+        let of_namespace = |policy: &Object<api::ImagePolicy>| Some(policy.metadata.namespace.as_str()) == namespace;
+        gap.kind == Kind::ImagePolicy
             && gap.namespace.is_none()
-            && namespace.is_some()
-            && loaded.snapshot.has_read(Kind::ImagePolicy);
-        gap.reason != GapReason::NotInstalled && !own_namespace_was_read && decides(gap.kind, gap.namespace.as_deref())
+            && match gap.reason {
+                GapReason::Forbidden => loaded.snapshot.has_read(Kind::ImagePolicy),
+                GapReason::NotInInput => loaded.snapshot.image_policies.iter().any(of_namespace),
+                GapReason::NotInstalled | GapReason::Undecodable => false,
+            }
+    };
+    let gap = loaded.snapshot.gaps.iter().find(|gap| {
+        gap.reason != GapReason::NotInstalled && decides(gap.kind, gap.namespace.as_deref()) && !was_read(gap)
     });
     gap.map(|gap| gap.message.clone())
 }

@@ -66,6 +66,10 @@ fn check(line: &Value, release: &str) -> Result<(), String> {
         Ok(())
     };
     generated.write_files(&mut sink).unwrap();
+    let contents = generated.contents().into_iter().map(|(path, bytes)| (path, String::from_utf8(bytes).unwrap()));
+    if !contents.eq(written.iter().cloned()) {
+        return Err("the files are not the same at once and one by one".into());
+    }
     let mut paths: Vec<&str> = written.iter().map(|(path, _)| path.as_str()).collect();
     if matches!(release, "4.18" | "4.19") {
         paths.sort_unstable();

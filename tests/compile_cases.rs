@@ -2,6 +2,7 @@
 
 use oc_imagepolicy::compile::{Compiled, NoteKind, compile};
 use oc_imagepolicy::model::machine_config::ignition;
+use oc_imagepolicy::model::node_files::NodeFiles;
 use oc_imagepolicy::model::policy::{PolicyRequirement, Transport, Verdict, verdict};
 use oc_imagepolicy::model::provenance::RefusalReason;
 use oc_imagepolicy::model::release::Release;
@@ -536,4 +537,38 @@ fn everything_knows_who_asked_for_it() {
         shown(&mirror.1.from),
         "ClusterImagePolicy/a spec.scopes[1], ImageDigestMirrorSet/m spec.imageDigestMirrors[0].mirrors[0]"
     );
+}
+
+/// From some thousands of scopes on two threads share the work; what comes out is the same, and reads back equal.
+#[test]
+fn very_many_scopes() {
+    let policies = (0..700).map(|i| {
+        let scopes: Vec<String> = (0..10).map(|j| format!("reg{}.example.com/ns{i}/repo{j}", i % 7)).collect();
+        cip(&format!("p{i}"), &scopes.iter().map(String::as_str).collect::<Vec<_>>())
+    });
+    let mirrors = (0..70)
+        .map(|i| idms(&format!("m{i}"), &format!("reg{}.example.com/ns{i}", i % 7), &[&format!("m.io/ns{i}")], ""));
+    let objects: Vec<Value> = policies.chain(mirrors).collect();
+    let compiled = compiled(&objects);
+    let generated = compiled.generated.as_ref().unwrap();
+    let contents = generated.contents();
+    for (file, (path, bytes)) in generated.files().iter().zip(&contents) {
+        assert!(file.path == *path && file.bytes() == *bytes, "{path}");
+    }
+    let read = NodeFiles::read(contents.iter().map(|(path, bytes)| (path, bytes, None)));
+    assert!(read.unreadable.is_empty(), "{:?}", read.unreadable);
+    let scopes = |files: &NodeFiles| {
+        let docker = &files.policy.as_ref().unwrap().policy.transports[&Transport::Docker];
+        let requirements = |(scope, found): (std::borrow::Cow<str>, &oc_imagepolicy::model::policy::Requirements)| {
+            (scope.into_owned(), found.iter().map(|sourced| sourced.requirement.clone()).collect::<Vec<_>>())
+        };
+        docker.sorted().into_iter().map(requirements).collect::<Vec<_>>()
+    };
+    assert_eq!(scopes(&read).len(), 7000);
+    assert_eq!(scopes(&read), scopes(&generated.files));
+    let attached = |files: &NodeFiles| -> std::collections::BTreeSet<String> {
+        files.registries_d["sigstore-registries.yaml"].docker.iter().map(|(scope, _)| scope.to_string()).collect()
+    };
+    assert_eq!(attached(&read).len(), 7000 + 700);
+    assert_eq!(attached(&read), attached(&generated.files));
 }

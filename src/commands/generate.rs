@@ -1,6 +1,5 @@
 //! `oc imagepolicy generate`
 
-use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -135,8 +134,7 @@ fn built_in_pools(args: &Args, loaded: &Loaded) -> Result<Vec<String>, Error> {
 
 fn write_files(directory: &std::path::Path, pools: &[String], generated: &Generated) -> Result<(), Error> {
     // All pools get the same bytes, so these are made once.
-    let contents: Vec<(String, Vec<u8>)> =
-        generated.files().into_iter().map(|file| (file.path.clone(), file.bytes())).collect();
+    let contents = generated.contents();
     let paths: Vec<Vec<String>> =
         pools.iter().map(|pool| contents.iter().map(|(path, _)| format!("{pool}{path}")).collect()).collect();
     let all = paths
@@ -151,9 +149,7 @@ fn write_files(directory: &std::path::Path, pools: &[String], generated: &Genera
 }
 
 fn machine_configs(loaded: &Loaded, generated: &Generated, pools: &[String]) -> Vec<Value> {
-    let files: Vec<(Cow<'_, str>, Vec<u8>)> =
-        generated.files().into_iter().map(|file| (Cow::Owned(file.path.clone()), file.bytes())).collect();
-    let config = ignition(files.iter().map(|(path, bytes)| (path, bytes)), loaded.release);
+    let config = ignition(generated.contents(), loaded.release);
     let image_uid =
         loaded.snapshot.image.as_ref().map(|image| image.metadata.uid.as_str()).filter(|uid| !uid.is_empty());
     let form = Form::Object { image_uid, controller_version: None };

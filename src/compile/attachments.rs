@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::scopes::{Policies, Scoped};
 use super::{causes_of, refusal};
@@ -23,7 +24,7 @@ pub(super) fn registries_d(
     release: &Release,
 ) -> Result<Option<RegistriesD>, Vec<Refusal>> {
     let mut all: Vec<&Scoped> = policies.cluster.iter().chain(&policies.namespaced).collect();
-    all.sort_by_key(|scoped| scoped.scope);
+    all.sort_by(|a, b| a.scope.cmp(&b.scope));
     if all.is_empty() {
         return Ok(None);
     }
@@ -32,15 +33,15 @@ pub(super) fn registries_d(
         Some(conf) => Probes::new(conf).map_err(|refusal| vec![refusal])?.endpoints(&scopes)?,
         None => BTreeMap::new(),
     };
-    let attached = |scope: &str, from| {
-        (scope.into(), SignatureStorage { use_sigstore_attachments: Some(true), from, ..SignatureStorage::default() })
+    let attached = |scope: Arc<str>, from| {
+        (scope, SignatureStorage { use_sigstore_attachments: Some(true), from, ..SignatureStorage::default() })
     };
     let mut docker = Vec::with_capacity(scopes.len() + mirrors.len());
     docker.extend(scopes.iter().map(|group| {
         let from = group.iter().flat_map(|scoped| scoped.from()).cloned().collect();
-        attached(group[0].scope, from)
+        attached(Arc::clone(&group[0].scope), from)
     }));
-    docker.extend(mirrors.iter().map(|(endpoint, from)| attached(endpoint, from.clone())));
+    docker.extend(mirrors.iter().map(|(endpoint, from)| attached(endpoint.as_str().into(), from.clone())));
     Ok(Some(RegistriesD { docker, ..RegistriesD::default() }))
 }
 
@@ -80,13 +81,13 @@ impl<'a> Probes<'a> {
         for (position, group) in scopes.iter().enumerate() {
             let mut found = Vec::new();
             let inside = nested.next_if(|(scope, _)| **scope == position).map(|(_, inside)| inside.as_slice());
-            let scope = group[0].scope;
+            let scope = &*group[0].scope;
             if let Err(failure) = self.probe_scope(scope, inside.unwrap_or_default(), &mut found) {
                 refusals.push(cannot_rewrite(group, failure));
             }
             // Most scopes lead to themselves.
             for Endpoint { name, from } in found.into_iter().filter(|endpoint| endpoint.name != scope) {
-                if scopes.binary_search_by(|group| group[0].scope.cmp(&name)).is_err() {
+                if scopes.binary_search_by(|group| (*group[0].scope).cmp(&name)).is_err() {
                     let asking = group.iter().flat_map(|scoped| scoped.from()).cloned();
                     endpoints.entry(name).or_default().extend(asking.chain(from));
                 }
@@ -98,7 +99,7 @@ impl<'a> Probes<'a> {
     /// By position of a scope, the entries that lie in it without being it, in the order of the file.
     fn nested(&self, scopes: &[&[&Scoped]]) -> BTreeMap<usize, Vec<&'a str>> {
         let mut nested: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        let position = |scope: &str| scopes.binary_search_by(|group| group[0].scope.cmp(scope)).ok();
+        let position = |scope: &str| scopes.binary_search_by(|group| (*group[0].scope).cmp(scope)).ok();
         for entry in self.conf.registries.iter().map(Registry::scope) {
             for container in containers(entry, true).skip(1) {
                 let found = match container {
@@ -161,7 +162,7 @@ fn probe<'r>(scope: &str, entry: Option<&'r Registry>, found: &mut Vec<Endpoint>
 }
 
 fn cannot_rewrite(group: &[&Scoped], failure: Failure) -> Refusal {
-    let scope = group[0].scope;
+    let scope = &*group[0].scope;
     let text = format!("error adding clusterimagepolicy scope {scope} relevant mirrors: {}", failure.text);
     let mut causes: Vec<Cause> = group.iter().flat_map(|scoped| causes_of(scoped.from(), scope)).collect();
     if let Some(entry) = failure.entry {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::node_files::PolicyForm;
 use serde_json::Value;
 
+use super::MANY;
 use crate::model::machine_config::{Form, generated_name, ignition, object};
 use crate::model::node_files::{
     NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_CONF_D, REGISTRIES_D,
@@ -71,6 +72,25 @@ impl Generated {
         files
     }
 
+    /// Every file with its bytes, all at once: for what has to be complete before anything of it is written. The attachments are
+    /// made on a second thread, since sorting very many takes as long as writing the policy.
+    pub fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let files = self.files();
+        let is_beside = |file: &GeneratedFile| matches!(file.content, Content::Attachments(d) if d.docker.len() > MANY);
+        std::thread::scope(|threads| {
+            let running: Vec<_> =
+                files.iter().map(|file| is_beside(file).then(|| threads.spawn(|| file.bytes()))).collect();
+            let here: Vec<_> = files.iter().map(|file| (!is_beside(file)).then(|| file.bytes())).collect();
+            let bytes = running
+                .into_iter()
+                .zip(here)
+                .zip(&files)
+                .map(|((thread, here), file)| here.or_else(|| thread?.join().ok()).unwrap_or_else(|| file.bytes()));
+            let paths = files.iter().map(|file| file.path.clone());
+            paths.zip(bytes).collect()
+        })
+    }
+
     /// Every file with its bytes, one at a time.
     ///
     /// # Errors
@@ -83,8 +103,7 @@ impl Generated {
 impl Generated {
     /// The whole MachineConfig of a pool. Holds its files, in base64, at once.
     pub fn machine_config(&self, pool: &str, form: Form) -> Value {
-        let files = self.files();
-        let config = ignition(files.iter().map(|file| (&file.path, file.bytes())), self.release);
+        let config = ignition(self.contents(), self.release);
         object(&generated_name(pool), pool, config, form, self.release)
     }
 }

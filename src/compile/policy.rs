@@ -96,8 +96,8 @@ fn misplaced<'a>(
     let (allowed, blocked) = (texts(&sources.allowed), texts(&sources.policy_blocked));
     let groups = || scoped.chunk_by(|a, b| a.scope == b.scope);
     let causes =
-        |group: &[Scoped]| group.iter().flat_map(|scoped| causes_of(scoped.from(), scoped.scope)).collect::<Vec<_>>();
-    let scope = |group: &[Scoped<'a>]| group.first().map(|scoped| scoped.scope).unwrap_or_default();
+        |group: &[Scoped]| group.iter().flat_map(|scoped| causes_of(scoped.from(), &scoped.scope)).collect::<Vec<_>>();
+    let scope = |group: &'a [Scoped<'a>]| group.first().map(|scoped| &*scoped.scope).unwrap_or_default();
     // Neighbours mostly lie in the same entry.
     let mut last = "";
     let mut is_outside = move |scope: &str| {
@@ -150,13 +150,13 @@ fn policy(sources: &RegistrySources, cluster: &[Scoped], release: &Release) -> P
     let count = sources.allowed.len() + sources.policy_blocked.len() + cluster.len();
     let mut docker = Scopes::with_capacity(count);
     let mut atomic = Scopes::with_capacity(count);
-    let mut insert = |scope: &str, requirements: Requirements| {
+    let mut insert = |scope: &Arc<str>, requirements: Requirements| {
         if fits_atomic(scope) {
-            atomic.insert(scope, Arc::clone(&requirements));
+            atomic.insert_shared(scope, Arc::clone(&requirements));
         }
-        docker.insert(scope, requirements);
+        docker.insert_shared(scope, requirements);
     };
-    let is_of_policy = |text: &str| cluster.binary_search_by(|scoped| scoped.scope.cmp(text)).is_ok();
+    let is_of_policy = |text: &str| cluster.binary_search_by(|scoped| (*scoped.scope).cmp(text)).is_ok();
     for (text, from) in by_text(&sources.allowed).into_iter().filter(|(text, _)| !is_of_policy(text)) {
         insert(text, one(&accept, &from));
     }
@@ -174,8 +174,8 @@ fn policy(sources: &RegistrySources, cluster: &[Scoped], release: &Release) -> P
 }
 
 /// Entries that stand in a list twice are one.
-fn by_text(entries: &[super::Entry]) -> BTreeMap<&str, Vec<Provenance>> {
-    let mut by_text: BTreeMap<&str, Vec<Provenance>> = BTreeMap::new();
+fn by_text(entries: &[super::Entry]) -> BTreeMap<&Arc<str>, Vec<Provenance>> {
+    let mut by_text: BTreeMap<&Arc<str>, Vec<Provenance>> = BTreeMap::new();
     for entry in entries {
         by_text.entry(&entry.text).or_default().extend(entry.from.iter().cloned());
     }

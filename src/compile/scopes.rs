@@ -35,7 +35,8 @@ pub(super) struct Policies<'a> {
 /// What holds for one scope, of one namespace or of the cluster.
 #[derive(Debug)]
 pub(super) struct Scoped<'a> {
-    pub(super) scope: &'a str,
+    /// Shared by all files that it stands in.
+    pub(super) scope: Arc<str>,
     /// Empty for the cluster.
     pub(super) namespace: &'a str,
     pub(super) requirements: Requirements,
@@ -84,7 +85,7 @@ pub(super) fn collect<'a>(
     }
     let index = match snapshot.image_policies.is_empty() {
         true => ScopeIndex::new([]),
-        false => ScopeIndex::new(cluster.iter().map(|scoped| scoped.scope)),
+        false => ScopeIndex::new(cluster.iter().map(|scoped| &*scoped.scope)),
     };
     let namespaced = conversion.all(&snapshot.image_policies, |policy| {
         let kept = |(position, scope): &(usize, &String)| {
@@ -154,8 +155,8 @@ fn skipped_scopes(policy: &Object<api::ImagePolicy>, skipped: &[(usize, &String)
 
 fn ignored_scope(policy: &Object<api::ImagePolicy>, position: usize, scope: &str, container: &Scoped) -> Note {
     let mut causes = vec![cause(&policy.reference, FieldPath::indexed(SCOPES, position), scope)];
-    causes.extend(causes_of(container.from(), container.scope));
-    let relation = if scope == container.scope { "is" } else { "lies in" };
+    causes.extend(causes_of(container.from(), &container.scope));
+    let relation = if *scope == *container.scope { "is" } else { "lies in" };
     let text = format!(
         "the scope {scope} of {} is ignored, since it {relation} the scope {} of a ClusterImagePolicy",
         policy.reference, container.scope
@@ -175,33 +176,20 @@ fn by_scope(mut asked: Vec<Asked<'_>>) -> Vec<Scoped<'_>> {
     // Of one scope the cluster's policies stay in the order of the snapshot, since that shows; namespaces are sorted first.
     asked.sort_by_key(|asked| asked.namespace);
     let order = bytewise_order(asked.iter().map(|asked| asked.scope));
-    let same = |a: &u32, b: &u32| {
-        let (a, b) = (&asked[*a as usize], &asked[*b as usize]);
-        a.scope == b.scope && a.namespace == b.namespace
+    let place = |position: &u32| {
+        let Asked { scope, namespace, .. } = &asked[*position as usize];
+        (*scope, *namespace)
     };
-    let groups: Vec<std::ops::Range<usize>> = {
-        let mut start = 0;
-        let range = |group: &[u32]| {
-            start += group.len();
-            start - group.len()..start
+    let groups = order.chunk_by(|a, b| place(a) == place(b));
+    let scoped = |group: &[u32]| {
+        let sourced = |position: &u32| {
+            let Asked { requirement, from, .. } = &asked[*position as usize];
+            Sourced { requirement: Arc::clone(requirement), from: vec![from.clone()] }
         };
-        order.chunk_by(same).map(range).collect()
+        let (scope, namespace) = group.first().map(place).unwrap_or_default();
+        Scoped { scope: scope.into(), namespace, requirements: group.iter().map(sourced).collect() }
     };
-    let mut take = |position: u32| {
-        let asked = &mut asked[position as usize];
-        let from = std::mem::replace(&mut asked.from, Provenance::Default(""));
-        Sourced { requirement: Arc::clone(&asked.requirement), from: vec![from] }
-    };
-    let mut scoped = Vec::with_capacity(groups.len());
-    for group in groups {
-        let requirements: Requirements = order[group.clone()].iter().map(|position| take(*position)).collect();
-        scoped.push((order[group.start] as usize, requirements));
-    }
-    let finish = |(position, requirements): (usize, Requirements)| {
-        let Asked { scope, namespace, .. } = asked[position];
-        Scoped { scope, namespace, requirements }
-    };
-    scoped.into_iter().map(finish).collect()
+    groups.map(scoped).collect()
 }
 
 struct Conversion<'r> {
@@ -423,7 +411,7 @@ fn data<'a>(path: &'static str, text: &'a str) -> Result<Option<KeySource>, Prob
 pub(super) fn by_namespace<'p>(policies: &'p Policies) -> BTreeMap<&'p str, BTreeMap<Box<str>, Requirements>> {
     let mut namespaces: BTreeMap<&str, BTreeMap<Box<str>, Requirements>> = BTreeMap::new();
     for Scoped { scope, namespace, requirements } in &policies.namespaced {
-        namespaces.entry(namespace).or_default().insert((*scope).into(), Arc::clone(requirements));
+        namespaces.entry(namespace).or_default().insert((**scope).into(), Arc::clone(requirements));
     }
     namespaces
 }

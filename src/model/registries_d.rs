@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -19,7 +20,7 @@ pub struct RegistriesD {
     /// `default-docker`
     pub default_docker: Option<SignatureStorage>,
     /// `docker`, in the file's order.
-    pub docker: Vec<(Box<str>, SignatureStorage)>,
+    pub docker: Vec<(Arc<str>, SignatureStorage)>,
 }
 
 /// The settings of one namespace.
@@ -49,7 +50,7 @@ impl RegistriesD {
         let sections = file.docker.unwrap_or_default().0.into_iter();
         Ok(Self {
             default_docker: file.default_docker.map(storage),
-            docker: sections.map(|(key, section)| (key, storage(section.unwrap_or_default()))).collect(),
+            docker: sections.map(|(key, section)| (key.into(), storage(section.unwrap_or_default()))).collect(),
         })
     }
 }

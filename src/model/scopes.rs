@@ -1,6 +1,7 @@
 //! The scopes of one transport of a policy.json, made for looking up without allocating.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::encoding::bytewise_order;
 use super::policy::Requirements;
@@ -9,7 +10,7 @@ use super::policy::Requirements;
 /// with a slice of the image's host.
 #[derive(Clone, Debug, Default)]
 pub struct Scopes {
-    plain: HashMap<Box<str>, Requirements, foldhash::fast::RandomState>,
+    plain: HashMap<Arc<str>, Requirements, foldhash::fast::RandomState>,
     lengths: Lengths,
     wildcards: HashMap<Box<str>, Requirements, foldhash::fast::RandomState>,
 }
@@ -25,11 +26,21 @@ impl Scopes {
     pub fn insert(&mut self, scope: &str, requirements: Requirements) -> Option<Requirements> {
         match scope.strip_prefix("*.") {
             Some(suffix) => self.wildcards.insert(suffix.into(), requirements),
-            None => {
-                self.lengths.add(scope.len());
-                self.plain.insert(scope.into(), requirements)
-            }
+            None => self.insert_plain(scope.into(), requirements),
         }
+    }
+
+    /// The same with a text that others hold as well.
+    pub fn insert_shared(&mut self, scope: &Arc<str>, requirements: Requirements) -> Option<Requirements> {
+        match scope.strip_prefix("*.") {
+            Some(suffix) => self.wildcards.insert(suffix.into(), requirements),
+            None => self.insert_plain(Arc::clone(scope), requirements),
+        }
+    }
+
+    fn insert_plain(&mut self, scope: Arc<str>, requirements: Requirements) -> Option<Requirements> {
+        self.lengths.add(scope.len());
+        self.plain.insert(scope, requirements)
     }
 
     /// By the scope's text.

@@ -10,9 +10,10 @@ use oc_imagepolicy::lint::rules::RULES;
 use oc_imagepolicy::lint::{self, Context, Finding, Rule};
 use oc_imagepolicy::model::release::Release;
 
-const SOME_KEY: &str = "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUZrd0V3WUhLb1pJemowQ0FRWUlLb1pJemowREFRY0RRZ0FFOEpqbTJMK3oram\
-                        NOdzJVckxwN2h2eXAzUzlNRgpvdDI4aEFKYXRHeVRER2ZTNDlaVmtXM01MSXlyTnptVUhFdEhhU2NrdWw3Zm1teVgxa2RyNXFRc1dRPT0KLS0t\
-                        LS1FTkQgUFVCTElDIEtFWS0tLS0tCg==";
+/// A good key, made once with openssl.
+const SOME_KEY: &str = "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUZrd0V3WUhLb1pJemowQ0FRWUlLb1pJemowREFRY0RRZ0FFemx3MFNMbE5yM21Q\
+                        NHV4TFBhdFlaRTgydXNJSAp6R0tDbTJxWUU4ZXI2bWc1MkVWa2gwUmpudjhONXg4UEpxQlJJV2h4bXRZcDhhWEVNOGhkWWNvZnd3PT0KLS0tLS\
+                        1FTkQgUFVCTElDIEtFWS0tLS0tCg==";
 
 /// Another good key, made once with openssl.
 const OTHER_KEY: &str = "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUNvd0JRWURLMlZ3QXlFQTRzb2tHQ05BOEF2eG5jSVlrMWg2eXl0SndPQ1Exa0Z\

@@ -78,6 +78,24 @@ pub fn refusals(release: &Release, object: &Value) -> Vec<ApiRefusal> {
     causes.list
 }
 
+/// Whether `spec.scopes` of a policy may have this entry, in every release that has policies.
+pub fn accepts_scope(scope: &str) -> bool {
+    accepts(&schema::SCOPE, scope)
+}
+
+/// Whether a list of `registrySources` may have this entry, in every release (to 4.22 they take any text).
+pub fn accepts_registry(registry: &str) -> bool {
+    accepts(&schema::REGISTRY_V5_0, registry)
+}
+
+fn accepts(schema: &Schema, text: &str) -> bool {
+    let value = Value::from(text);
+    let mut causes = Causes::default();
+    causes.validate(schema, &value);
+    causes.evaluate(schema, &value);
+    causes.list.is_empty()
+}
+
 fn text_at<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
     object.get(member).and_then(Value::as_str)
 }

@@ -198,7 +198,7 @@ const ALLOWED_OR_BLOCKED: Check = Check {
 static REGISTRIES_V4_14: Schema = list(&REGISTRY_V4_14, usize::MAX, false);
 static REGISTRY_V4_14: Schema = Schema { rule: ApiRule::RegistryEntry, ..PLAIN };
 static REGISTRIES_V5_0: Schema = list(&REGISTRY_V5_0, 1024, false);
-static REGISTRY_V5_0: Schema = Schema {
+pub(super) static REGISTRY_V5_0: Schema = Schema {
     rule: ApiRule::RegistryEntry,
     checks: &[Check {
         rule: ApiRule::RegistryEntry,
@@ -236,7 +236,7 @@ static REQUIREMENT_V4_21: Schema =
 
 const SCOPES: Field = required("scopes", &SCOPE_LIST);
 static SCOPE_LIST: Schema = list(&SCOPE, 256, true);
-static SCOPE: Schema = Schema {
+pub(super) static SCOPE: Schema = Schema {
     rule: ApiRule::Scope,
     checks: &[
         scope_check(

@@ -31,6 +31,15 @@ pub fn set(object: &ObjectRef, path: &str, value: &str) -> String {
     patch(object, json!([{"op": "add", "path": pointer(path), "value": value}]))
 }
 
+/// Sets a field to the base64 of a file, which the shell puts in.
+pub fn set_to_file(object: &ObjectRef, path: &str, file: &str) -> String {
+    let pointer = pointer(path);
+    format!(
+        r#"oc patch {} --type=json -p "[{{\"op\":\"add\",\"path\":\"{pointer}\",\"value\":\"$(base64 -w0 <{file})\"}}]""#,
+        named(object)
+    )
+}
+
 /// Adds a value at the end of a list that is there.
 pub fn append(object: &ObjectRef, list: &str, value: &str) -> String {
     patch(object, json!([{"op": "add", "path": format!("{}/-", pointer(list)), "value": value}]))

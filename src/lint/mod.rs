@@ -1,7 +1,9 @@
 //! What is wrong or dangerous. A rule is one file under `rules/`: its code, its essay, examples that are its tests, and the
 //! check. Rules are pure functions over a [`Context`]; a compile that the controller would refuse is input like any other.
 
+mod api;
 pub mod fix;
+mod nodes;
 pub mod policies;
 mod refusals;
 pub mod rules;
@@ -16,7 +18,9 @@ use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::Compiled;
+use crate::compile::pools::Truth;
 use crate::model::go_text::quote;
+use crate::model::private_keys::redact;
 use crate::model::provenance::{ObjectRef, RefusedBy};
 use crate::model::release::Release;
 use crate::snapshot::api::MirrorRule;
@@ -128,6 +132,8 @@ pub struct Context<'a> {
     pub compiled: &'a Compiled,
     origins: OnceLock<HashMap<&'a ObjectRef, &'a Origin, foldhash::fast::RandomState>>,
     codes: OnceLock<Vec<Option<u16>>>,
+    unstorable: OnceLock<Vec<api::Unstorable<'a>>>,
+    desired: OnceLock<Option<Truth>>,
     scopes: OnceLock<policies::Scopes<'a>>,
     mirror_rules: OnceLock<HashMap<&'a ObjectRef, &'a [MirrorRule], foldhash::fast::RandomState>>,
 }
@@ -135,8 +141,17 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Of objects and what the controller of a release makes of them.
     pub fn new(snapshot: &'a Snapshot, compiled: &'a Compiled) -> Self {
-        let (origins, codes, scopes, mirror_rules) = Default::default();
-        Self { snapshot, release: compiled.release, compiled, origins, codes, scopes, mirror_rules }
+        Self {
+            snapshot,
+            release: compiled.release,
+            compiled,
+            origins: OnceLock::new(),
+            codes: OnceLock::new(),
+            unstorable: OnceLock::new(),
+            desired: OnceLock::new(),
+            scopes: OnceLock::new(),
+            mirror_rules: OnceLock::new(),
+        }
     }
 
     /// Where an object stood that is known by name only, as in a refusal's causes.
@@ -150,7 +165,9 @@ impl<'a> Context<'a> {
             let image = image.iter().map(|image| (&*image.reference, &image.origin));
             let version = cluster_version.iter().map(|version| (&*version.reference, &version.origin));
             let config = controller_config.iter().map(|config| (&*config.reference, &config.origin));
-            policies.chain(mirrors).chain(image).chain(version).chain(config).collect()
+            let machine_configs =
+                self.snapshot.machine_configs.iter().map(|object| (&*object.reference, &object.origin));
+            policies.chain(mirrors).chain(image).chain(version).chain(config).chain(machine_configs).collect()
         });
         origins.get(object).map_or(Origin::Live, |origin| (*origin).clone())
     }
@@ -168,7 +185,9 @@ impl<'a> Context<'a> {
                 | Kind::ImageContentSourcePolicy
                 | Kind::MachineConfig
         );
-        self.snapshot.has_read(kind) || (self.snapshot.source == Source::Manifests && bootstrap_reads)
+        // At bootstrap the payload may come from ControllerConfig.
+        let has_payload = kind == Kind::ClusterVersion && self.compiled.payload.is_some();
+        has_payload || self.snapshot.has_read(kind) || (self.snapshot.source == Source::Manifests && bootstrap_reads)
     }
 }
 
@@ -241,6 +260,18 @@ impl Finding {
             related: Vec::new(),
             witness: None,
             refused_by: None,
+        }
+    }
+
+    /// Takes out private keys that somebody pasted into an object. Here, where texts are still whole: of a folded line nobody could
+    /// say what it is.
+    fn redact(&mut self) {
+        let Self { message, effect, help, related, witness, .. } = self;
+        let related = related.iter_mut().map(|related| &mut related.message);
+        for text in [message, effect, help].into_iter().chain(related).chain(witness) {
+            if let Cow::Owned(redacted) = redact(text) {
+                *text = redacted;
+            }
         }
     }
 
@@ -334,6 +365,7 @@ pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
             outcome.skipped.push((rule, missing));
         }
     }
+    outcome.findings.iter_mut().for_each(Finding::redact);
     outcome.findings.sort_by(|a, b| {
         let key = |finding: &Finding| (Reverse(finding.level), finding.object.clone(), finding.rule.code);
         key(a).cmp(&key(b)).then_with(|| (&a.path, &a.message).cmp(&(&b.path, &b.message)))

@@ -1,25 +1,46 @@
 //! The rules. [`RULES`] is the only list; `tests/lint_rules.rs` compares it with this folder and runs every example.
 
+mod allowed_and_blocked;
 mod blocked_list_dropped;
 mod controller_crash;
 mod entry_cannot_be_rewritten;
+mod field_refused;
 mod image_policy_escapes;
 mod image_policy_freezes;
 mod image_policy_ignored;
+mod internal_registry_not_admitted;
+mod key_unreadable;
 mod mirror_refused;
 mod mirror_source_policy_conflict;
+mod mirror_without_attachments;
 mod nested_by_name_only;
 mod nested_scope_replaces;
+mod payload_exception;
+mod payload_not_admitted;
+mod registries_d_duplicate;
+mod registry_entry_refused;
+mod release_image_unreadable;
+mod root_of_trust;
 mod same_scope_twice;
 mod scope_inside_blocked;
 mod scope_outside_allowed;
+mod scope_refused;
 mod shadowed_by_allowed;
+mod too_many;
+mod unreadable_on_node;
 mod wildcard_mirror_conflict;
 
 use super::Rule;
 
 /// Every rule, by code.
 pub static RULES: &[&Rule] = &[
+    &key_unreadable::RULE,
+    &root_of_trust::RULE,
+    &scope_refused::RULE,
+    &too_many::RULE,
+    &registry_entry_refused::RULE,
+    &field_refused::RULE,
+    &allowed_and_blocked::RULE,
     &scope_outside_allowed::RULE,
     &scope_inside_blocked::RULE,
     &shadowed_by_allowed::RULE,
@@ -29,12 +50,19 @@ pub static RULES: &[&Rule] = &[
     &image_policy_escapes::RULE,
     &image_policy_freezes::RULE,
     &nested_by_name_only::RULE,
+    &unreadable_on_node::RULE,
+    &payload_exception::RULE,
+    &registries_d_duplicate::RULE,
+    &mirror_without_attachments::RULE,
     &mirror_source_policy_conflict::RULE,
     &wildcard_mirror_conflict::RULE,
     &entry_cannot_be_rewritten::RULE,
     &mirror_refused::RULE,
+    &payload_not_admitted::RULE,
+    &internal_registry_not_admitted::RULE,
     &blocked_list_dropped::RULE,
     &controller_crash::RULE,
+    &release_image_unreadable::RULE,
 ];
 
 /// A rule's page in Markdown: what `lint --explain` prints and `docs/rules` holds.

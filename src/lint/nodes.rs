@@ -1,0 +1,65 @@
+//! What nodes make of it all: the files that each pool would get, as rules ask about them.
+
+use std::sync::Arc;
+
+use super::Context;
+use crate::compile::pools::{PoolGroup, Truth, desired};
+use crate::model::policy::{PolicyRequirement, Transport, Verdict, verdict};
+use crate::model::provenance::Provenance;
+use crate::model::reference::ImageReference;
+
+impl Context<'_> {
+    /// The files of pools, other MachineConfigs merged in; nothing where the controller refuses.
+    pub fn groups(&self) -> &[PoolGroup] {
+        let truth = self.desired.get_or_init(|| desired(self.snapshot, self.compiled).ok());
+        truth.as_ref().map(|Truth { groups, .. }| groups.as_slice()).unwrap_or_default()
+    }
+
+    /// Who makes nodes of some pool reject every image of this name, where somebody does. Where the controller refuses, what it
+    /// would write without the refusal.
+    pub fn rejected_by(&self, image: &ImageReference<'_>) -> Option<Vec<Provenance>> {
+        if self.compiled.generated.is_err() {
+            return self.rejected_by_lists(image);
+        }
+        self.groups().iter().find_map(|group| {
+            let policy = &group.files.policy.as_ref()?.policy;
+            let docker = policy.transports.get(&Transport::Docker);
+            let hit = image.candidates().find_map(|candidate| docker?.get(&candidate.text()));
+            let requirements = hit.or_else(|| docker?.get("")).unwrap_or(&policy.default);
+            let rejects = requirements.iter().find(|sourced| *sourced.requirement == PolicyRequirement::Reject);
+            (verdict(requirements) == Verdict::Rejects)
+                .then(|| rejects.map(|sourced| sourced.from.clone()).unwrap_or_default())
+        })
+    }
+
+    fn rejected_by_lists(&self, image: &ImageReference<'_>) -> Option<Vec<Provenance>> {
+        let sources = &self.compiled.sources;
+        for candidate in image.candidates() {
+            let text = candidate.text();
+            let of = |entries: &[crate::compile::Entry]| entries.iter().find(|entry| *entry.text == *text).cloned();
+            if of(&sources.allowed).is_some() || self.scopes().cluster_index.position(&text).is_some() {
+                return None;
+            }
+            if let Some(entry) = of(&sources.policy_blocked) {
+                return Some(entry.from);
+            }
+        }
+        let rejects = !sources.allowed.is_empty() && sources.policy_blocked.is_empty();
+        rejects.then(|| sources.allowed_by.clone())
+    }
+}
+
+/// `pool worker`, `pools master and worker`
+pub fn pools_in_words(group: &PoolGroup) -> String {
+    let names: Vec<&str> = group.names().collect();
+    match names.as_slice() {
+        [name] => format!("pool {name}"),
+        [first @ .., last] => format!("pools {} and {last}", first.join(", ")),
+        [] => "no pool".to_string(),
+    }
+}
+
+/// Names of MachineConfigs that write a file of a pool, the one whose content counts last.
+pub fn writers<'g>(group: &'g PoolGroup, path: &str) -> &'g [Arc<str>] {
+    group.pools.first().and_then(|pool| pool.writers.get(path)).map(Vec::as_slice).unwrap_or_default()
+}

@@ -110,3 +110,31 @@ fn private_keys_are_not_repeated() {
         }
     }
 }
+
+/// The command that IMP302 gives makes it fall silent: the MachineConfigs in it are those that a node needs.
+#[test]
+fn attachments_are_on_after_the_command() {
+    let policy = serde_json::json!({"apiVersion": "config.openshift.io/v1alpha1", "kind": "ClusterImagePolicy", "metadata": {"name": "a"},
+        "spec": {"scopes": ["*.example.com", "registry.example.com/team", "quay.io"], "policy": {"rootOfTrust": {"policyType": "PublicKey",
+        "publicKey": {"keyData": "Zm9v"}}}}});
+    let mirrors = serde_json::json!({"apiVersion": "config.openshift.io/v1", "kind": "ImageDigestMirrorSet", "metadata": {"name": "a"},
+    "spec": {"imageDigestMirrors": [
+        {"source": "registry.example.com/team", "mirrors": ["mirror.example.net:8443/team"]},
+        {"source": "quay.io/deep/path", "mirrors": ["mirror.example.net/deep"]},
+    ]}});
+    let mut objects = vec![policy, mirrors];
+    let of_302 = |objects: &[Value]| -> Vec<Finding> {
+        findings(objects, "4.16").into_iter().filter(|finding| finding.rule.code == 302).collect()
+    };
+    let found = of_302(&objects);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for finding in &found {
+        let command = finding.help.lines().last().unwrap();
+        let list = command.strip_prefix("oc apply -f - <<<'").unwrap().strip_suffix('\'').unwrap();
+        let list: Value = serde_json::from_str(list).unwrap();
+        objects.extend(list["items"].as_array().unwrap().iter().cloned());
+    }
+    assert_eq!(objects.len(), 2 + 4);
+    let left = of_302(&objects);
+    assert!(left.is_empty(), "{left:#?}");
+}

@@ -1,6 +1,7 @@
 //! Commands to type. They are made from objects of strangers and go through somebody's shell: everything is quoted, and a patch
 //! of a list first tests that the entry is still where it was.
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::model::provenance::ObjectRef;
@@ -38,6 +39,26 @@ pub fn set_to_file(object: &ObjectRef, path: &str, file: &str) -> String {
         r#"oc patch {} --type=json -p "[{{\"op\":\"add\",\"path\":\"{pointer}\",\"value\":\"$(base64 -w0 <{file})\"}}]""#,
         named(object)
     )
+}
+
+/// MachineConfigs that turn sigstore attachments on for one place of images.
+pub fn attachments<'p>(pools: impl Iterator<Item = &'p str>, location: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let slug: String = location.chars().map(plain).take(100).collect();
+    let slug = slug.trim_matches('-');
+    let file = json!({"docker": {location: {"use-sigstore-attachments": true}}}).to_string();
+    let source = format!("data:;base64,{}", base64::engine::general_purpose::STANDARD.encode(file));
+    let machine_config = |pool: &str| {
+        json!({
+            "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig",
+            "metadata": {"name": format!("50-{pool}-{slug}"), "labels": {"machineconfiguration.openshift.io/role": pool}},
+            "spec": {"config": {"ignition": {"version": "3.2.0"}, "storage": {"files": [
+                {"path": format!("/etc/containers/registries.d/{slug}.yaml"), "mode": 420, "overwrite": true, "contents": {"source": source}}
+            ]}}},
+        })
+    };
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": Value::from_iter(pools.map(machine_config))});
+    format!("oc apply -f - <<<{}", shell_word(&ascii(&list)))
 }
 
 /// Adds a value at the end of a list that is there.

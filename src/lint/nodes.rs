@@ -49,6 +49,15 @@ impl Context<'_> {
     }
 }
 
+impl<'a> Context<'a> {
+    /// The entry of `blockedRegistries` at a path such as `spec.registrySources.blockedRegistries[2]`.
+    pub fn blocked_entry(&self, path: &str) -> Option<&'a str> {
+        let index = path.strip_prefix("spec.registrySources.blockedRegistries[")?.strip_suffix(']')?;
+        let sources = &self.snapshot.image.as_ref()?.value.spec.registry_sources;
+        sources.blocked_registries.as_ref()?.get(index.parse::<usize>().ok()?).map(String::as_str)
+    }
+}
+
 /// `pool worker`, `pools master and worker`
 pub fn pools_in_words(group: &PoolGroup) -> String {
     let names: Vec<&str> = group.names().collect();

@@ -81,12 +81,20 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     // Where a MachineConfig rejects, the Image is not what to mend.
     let Some(path) = field else { return };
     let is_listed = path == ALLOWED;
-    let what = if is_listed { "is in no entry of allowedRegistries" } else { "is blocked" };
+    let what = if is_listed { "is in no entry of allowedRegistries" } else { "is rejected" };
     let assumed = if is_assumed { ", where this cluster has one," } else { "" };
     let message = format!("the internal registry{assumed} {what}: {}", shown(host));
-    let help = match is_listed {
-        true => format!("allow it:\n{}", fix::append(&image.reference, ALLOWED, host)),
-        false => format!("unblock it:\n{}", fix::edit(&image.reference)),
+    let help = match context.blocked_entry(&path) {
+        Some(entry) => format!(
+            "unblock it:
+{}",
+            fix::remove(&image.reference, &path, entry)
+        ),
+        None => format!(
+            "allow it:
+{}",
+            fix::append(&image.reference, ALLOWED, host)
+        ),
     };
     let finding = Finding::new(&RULE, image, path, message)
         .effect("pods with images that were built or imported in the cluster cannot start: nodes reject them")

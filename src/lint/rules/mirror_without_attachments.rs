@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::compile::pools::PoolGroup;
 use crate::lint::nodes::pools_in_words;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::go_text::quote;
@@ -137,9 +138,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 place.more_scopes += usize::from(place.scope != *scope);
             }
         }
-        let pools = pools_in_words(group);
         for (location, place) in places {
-            let Some(finding) = unread(context, &location, &place, &pools) else { continue };
+            let Some(finding) = unread(context, &location, &place, group) else { continue };
             let key = (finding.object.clone(), finding.message.clone());
             if !told.contains(&key) {
                 told.push(key);
@@ -164,7 +164,7 @@ fn repository_root(name: &str) -> String {
 
 const MADE_UP: &str = "/app";
 
-fn unread(context: &Context<'_>, location: &str, place: &Place, pools: &str) -> Option<Finding> {
+fn unread(context: &Context<'_>, location: &str, place: &Place, group: &PoolGroup) -> Option<Finding> {
     let message =
         format!("signatures are not read at {}, where images under {} come from", shown(location), shown(&place.scope));
     let more = match place.more_scopes {
@@ -173,13 +173,14 @@ fn unread(context: &Context<'_>, location: &str, place: &Place, pools: &str) -> 
         more => format!(" and {more} other scopes"),
     };
     let effect = format!(
-        "nodes of {pools} reject images under {}{more} that come from there, signed or not: {}",
+        "nodes of {} reject images under {}{more} that come from there, signed or not: {}",
+        pools_in_words(group),
         shown(&place.scope),
         quote("Source image rejected: A signature was required, but no signature exists")
     );
-    let yaml = format!("docker: {{{}: {{use-sigstore-attachments: true}}}}", quote(location));
     let help = format!(
-        "write a file into /etc/containers/registries.d with a MachineConfig (from OpenShift 4.17 the controller writes it for mirrors):\n{yaml}"
+        "turn them on with a MachineConfig, as the controller does from OpenShift 4.17 on; no other file there may have the key:\n{}",
+        fix::attachments(group.names(), location)
     );
     let (object, path) = place.from.iter().find_map(|from| match from {
         Provenance::Field { object, path } => Some((object.clone(), path.to_string())),

@@ -138,7 +138,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let mut finding = context.refused(&RULE, refusal, about, message);
         let mut command = String::new();
         for entry in blocked {
-            let text = listed(context, &entry.path).unwrap_or(&entry.value);
+            let text = context.blocked_entry(&entry.path).unwrap_or(&entry.value);
             if entry != about {
                 finding = finding.related(&entry.object, &entry.path, format!("blocks {}", shown(text)));
             }
@@ -151,11 +151,4 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             "unblock it, and write mirrorSourcePolicy: NeverContactSource in its mirror set to keep nodes away from it:\n{command}"
         )));
     }
-}
-
-/// The entry of `blockedRegistries` at a path.
-fn listed<'a>(context: &Context<'a>, path: &str) -> Option<&'a str> {
-    let index: usize = path.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()?;
-    let sources = &context.snapshot.image.as_ref()?.value.spec.registry_sources;
-    sources.blocked_registries.as_ref()?.get(index).map(String::as_str)
 }

@@ -99,9 +99,9 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let list = repositories.iter().map(|repository| shown(repository)).collect::<Vec<_>>().join(", ");
     let message = format!("nodes reject OpenShift's own images: {list}");
     let effect = "operators, updates and new nodes cannot pull what OpenShift is made of, as soon as an image is not on a node already";
-    let mut finding = Finding::at(&RULE, &about.object, context.origin(&about.object), about.path, message)
+    let mut finding = Finding::at(&RULE, &about.object, context.origin(&about.object), &about.path, message)
         .effect(effect)
-        .help(help(&about.object, &repositories))
+        .help(help(context, &about, &repositories))
         .witness(witness);
     if let Provenance::Field { object, path } = &payload.from {
         finding = finding.related(object, path, "names the payload");
@@ -143,12 +143,21 @@ fn about(context: &Context<'_>, from: &[Provenance]) -> Option<About> {
         let image = context.snapshot.image.as_ref()?;
         Some(About { object: image.reference.clone(), path: FieldPath::new(ALLOWED).to_string() })
     };
-    from.iter().find_map(of).or_else(image)
+    // Where the exception for a blocked payload is at work, the payload itself is among those who ask for it.
+    let is_image = |about: &About| &*about.object.kind == Kind::Image.name();
+    from.iter().filter_map(of).find(is_image).or_else(|| from.iter().find_map(of)).or_else(image)
 }
 
-fn help(object: &ObjectRef, repositories: &[&str]) -> String {
+fn help(context: &Context<'_>, about: &About, repositories: &[&str]) -> String {
+    let object = &*about.object;
     if &*object.kind == Kind::MachineConfig.name() {
         return format!("let the policy.json of the MachineConfig accept them:\n{}", fix::edit(object));
+    }
+    if let Some(entry) = context.blocked_entry(&about.path) {
+        let command = fix::remove(object, &about.path, entry);
+        return format!(
+            "unblock it, and write mirrorSourcePolicy: NeverContactSource in its mirror sets to keep nodes away from it:\n{command}"
+        );
     }
     let all_are_of_red_hat = repositories.iter().all(|repository| repository.starts_with(RELEASES));
     let entries: Vec<&str> = match all_are_of_red_hat {

@@ -33,6 +33,8 @@ fn run(command: &str, home: &Path) -> String {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
+    // Where the test's own folder shows, it would be another one each time.
+    text = text.replace(&home.display().to_string(), "$HOME");
     match output.status.code() {
         Some(0) => {}
         Some(code) => text.push_str(&format!("[exit {code}]\n")),

@@ -267,6 +267,8 @@ fn print_finding(Located { finding, location }: &Located<'_>, t: &mut Terminal) 
     }
     if let Some(excerpt) = excerpt {
         let [before, marked, after] = [&excerpt.before, &excerpt.marked, &excerpt.after].map(|text| clean(text));
+        let mut room = t.width().saturating_sub(margin + 4).max(30);
+        let [before, marked, after] = [before, marked, after].map(|text| cut(&text, &mut room));
         t.put(Style::Accent, &bar)?;
         t.end_line()?;
         t.put(Style::Accent, &format!("{} |", excerpt.line))?;
@@ -306,6 +308,21 @@ fn print_finding(Located { finding, location }: &Located<'_>, t: &mut Terminal) 
         note("image:", witness)?;
     }
     note("help:", &finding.help)
+}
+
+/// As much of a source line as there is room for, with `…` in place of the rest.
+fn cut(text: &str, room: &mut usize) -> String {
+    let length = text.chars().count();
+    if length <= *room {
+        *room -= length;
+        return text.to_string();
+    }
+    let mut shown: String = text.chars().take(room.saturating_sub(1)).collect();
+    if *room > 0 {
+        shown.push('…');
+    }
+    *room = 0;
+    shown
 }
 
 /// Lines of at most `width` characters, broken at blanks; a longer word stays whole.

@@ -146,7 +146,8 @@ impl Loaded {
                 cluster,
                 release: self.release.to_string(),
                 release_assumed: self.release_assumed,
-                of: of.to_string(),
+                // The files of a node are the only truth there is.
+                of: if self.snapshot.node_trees.is_empty() { of } else { "node" }.to_string(),
                 in_force,
             },
             gaps: self.snapshot.gaps.clone(),

@@ -281,7 +281,7 @@ impl Report for ScopeTable {
             }
             self.print_group(group, t)?;
         }
-        if !self.others.is_empty() {
+        if !self.others.is_empty() || !self.header.notes.is_empty() {
             t.end_line()?;
         }
         for (namespace, differing) in &self.others {
@@ -296,11 +296,10 @@ impl Report for ScopeTable {
         Ok(())
     }
 
+    /// Of the transport that nodes pull with.
     fn names(&self, t: &mut Terminal) -> io::Result<()> {
-        self.groups
-            .iter()
-            .flat_map(|group| &group.scopes)
-            .try_for_each(|row| t.line(&format!("{} {}", row.verdict, row.scope)))
+        let rows = self.groups.iter().flat_map(|group| &group.scopes).filter(|row| row.transport == "docker");
+        rows.map(|row| format!("{} {}", row.verdict, row.scope)).try_for_each(|line| t.line(&line))
     }
 
     fn lines(&self, t: &mut Terminal) -> io::Result<()> {

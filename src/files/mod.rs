@@ -17,4 +17,4 @@ pub mod yaml;
 
 pub use example::{MANIFESTS, example};
 pub use read::{ReadOptions, node_files, read, read_onto, read_text, take_stdin};
-pub use write::write_directory;
+pub use write::{Content, write_directory};

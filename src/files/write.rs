@@ -1,17 +1,21 @@
 //! Files written all or nothing.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::error::{Error, Result};
 
-/// Writes files into a directory that is empty or absent; their paths are relative to it. Either all of them are there afterwards, or
-/// the directory is as it was.
+/// What a file consists of: something that writes it.
+pub type Content<'a> = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'a>;
+
+/// Writes files into a directory that is empty or absent; their paths are relative to it, and each writes its own content, two of
+/// them at a time. Either all of them are there afterwards, or the directory is as it was.
 ///
 /// # Errors
 /// [`Error::Usage`] where the directory holds something or a path leads out of it, [`Error::File`] where the system refuses.
-pub fn write_directory<'a>(directory: &Path, files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<()> {
+pub fn write_directory<'a>(directory: &Path, files: impl IntoIterator<Item = (String, Content<'a>)>) -> Result<()> {
     let exists = is_there_and_empty(directory)?;
     // Beside it where it can be renamed at once, inside of it where it may be a mount point or somebody's working directory.
     let parent = match directory.parent() {
@@ -21,7 +25,7 @@ pub fn write_directory<'a>(directory: &Path, files: impl IntoIterator<Item = (&'
     };
     fs::create_dir_all(parent).map_err(|error| failure("create", parent, error))?;
     let temporary = create_temporary(parent)?;
-    let written = write_all(&temporary, files)
+    let written = write_all(&temporary, files.into_iter().collect())
         .and_then(|()| if exists { move_up(&temporary, directory) } else { rename(&temporary, directory) });
     if written.is_err() || exists {
         // What is left of it is of no use, and whether it can be removed changes nothing about the answer.
@@ -58,26 +62,39 @@ fn create_temporary(parent: &Path) -> Result<PathBuf> {
     Err(failure("create", &parent.join(".oc-imagepolicy"), io::ErrorKind::AlreadyExists.into()))
 }
 
-fn write_all<'a>(root: &Path, files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<()> {
-    let mut last_parent = PathBuf::new();
-    for (name, content) in files {
-        let relative = Path::new(name);
-        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        if !inside || name.is_empty() {
-            let message = format!("the path {name:?} leads out of the directory to be written");
-            return Err(Error::usage(
-                message,
-                "look at the MachineConfig that names it: --to writes only what lies below DIR",
-            ));
+fn write_all(root: &Path, files: Vec<(String, Content<'_>)>) -> Result<()> {
+    let files = Mutex::new(files.into_iter());
+    let next = || files.lock().ok()?.next();
+    let work = || {
+        while let Some((name, content)) = next() {
+            write_one(root, &name, content)?;
         }
-        let path = root.join(relative);
-        if let Some(parent) = path.parent().filter(|parent| **parent != last_parent) {
-            fs::create_dir_all(parent).map_err(|error| failure("create", Path::new(name), error))?;
-            last_parent = parent.to_path_buf();
-        }
-        fs::write(&path, content).map_err(|error| failure("write", Path::new(name), error))?;
+        Ok(())
+    };
+    std::thread::scope(|threads| {
+        let beside = threads.spawn(work);
+        let here = work();
+        // A thread that panics has printed why.
+        let beside = beside.join().unwrap_or_else(|_| Err(failure("write", root, io::ErrorKind::Other.into())));
+        here.and(beside)
+    })
+}
+
+fn write_one(root: &Path, name: &str, content: Content<'_>) -> Result<()> {
+    let relative = Path::new(name);
+    let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    if !inside || name.is_empty() {
+        return Err(Error::usage(
+            format!("the path {name:?} leads out of the directory to be written"),
+            "look at the MachineConfig that names it: --to writes only what lies below DIR",
+        ));
     }
-    Ok(())
+    let path = root.join(relative);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| failure("create", Path::new(name), error))?;
+    }
+    let written = fs::File::create(&path).and_then(|mut file| content(&mut file));
+    written.map_err(|error| failure("write", Path::new(name), error))
 }
 
 /// Everything in `from`, moved into the empty `to`; taken back where that fails half-way.
@@ -116,25 +133,33 @@ fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
 mod tests {
     use super::*;
 
+    fn with_contents(files: &[(&str, &'static [u8])]) -> Vec<(String, Content<'static>)> {
+        let file = |(name, bytes): &(&str, &'static [u8])| -> (String, Content<'static>) {
+            let bytes = *bytes;
+            (name.to_string(), Box::new(move |out: &mut dyn Write| out.write_all(bytes)))
+        };
+        files.iter().map(file).collect()
+    }
+
     #[test]
     fn all_or_nothing() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("a/b");
-        let files: [(&str, &[u8]); 2] = [("worker/etc/x", b"1"), ("master/etc/y", b"2")];
-        write_directory(&target, files).unwrap();
+        let files = || with_contents(&[("worker/etc/x", b"1"), ("master/etc/y", b"2")]);
+        write_directory(&target, files()).unwrap();
         assert_eq!(fs::read(target.join("master/etc/y")).unwrap(), b"2");
-        let again = write_directory(&target, files).unwrap_err();
+        let again = write_directory(&target, files()).unwrap_err();
         assert!(again.to_string().contains("is not empty"), "{again}");
 
         let empty = root.path().join("empty");
         fs::create_dir(&empty).unwrap();
         // The second file needs the first as a directory.
-        let clash: [(&str, &[u8]); 2] = [("x", b"1"), ("x/y", b"2")];
-        assert!(write_directory(&empty, clash).is_err());
+        let clash = || with_contents(&[("x", b"1"), ("x/y", b"2")]);
+        assert!(write_directory(&empty, clash()).is_err());
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
-        assert!(write_directory(&root.path().join("absent"), clash).is_err());
+        assert!(write_directory(&root.path().join("absent"), clash()).is_err());
         assert!(!root.path().join("absent").exists());
-        write_directory(&empty, files).unwrap();
+        write_directory(&empty, files()).unwrap();
         let mut names: Vec<_> = fs::read_dir(&empty).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["master", "worker"]);
@@ -145,7 +170,7 @@ mod tests {
     fn nothing_is_written_outside() {
         let root = tempfile::tempdir().unwrap();
         for path in ["../x", "/etc/x", "a/../../x", ""] {
-            let files: [(&str, &[u8]); 1] = [(path, b"1")];
+            let files = with_contents(&[(path, b"1")]);
             assert!(write_directory(&root.path().join("out"), files).is_err(), "{path}");
         }
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);

@@ -1,6 +1,8 @@
 //! IMP302
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::compile::pools::PoolGroup;
 use crate::lint::nodes::pools_in_words;
@@ -12,7 +14,6 @@ use crate::model::reference::ImageReference;
 use crate::model::registries_conf::LoadedRegistries;
 use crate::model::scope_index::ScopeIndex;
 use crate::resolve::Resolver;
-use std::sync::Arc;
 
 pub static RULE: Rule = Rule {
     code: 302,
@@ -92,57 +93,48 @@ spec:
 };
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// The path of made-up images below a scope.
+const MADE_UP: &str = "/app";
 
 /// A place without attachments, and who leads there.
-struct Place {
-    scope: String,
-    /// Of the requirement.
+struct Place<'r> {
+    /// Of the first scope that is concerned.
+    requirements: &'r Requirements,
+    scope: &'r str,
+    /// Of the mirror; empty where images come from the source itself.
     from: Vec<Provenance>,
     witness: String,
-    more_scopes: usize,
+    concerns_others: bool,
 }
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    let mut told: Vec<(Arc<ObjectRef>, String)> = Vec::new();
+    let mut told: BTreeSet<(Arc<ObjectRef>, String)> = BTreeSet::new();
     for group in context.groups() {
         let files = &group.files;
+        let is_generated = matches!(&context.compiled.generated, Ok(generated) if Arc::ptr_eq(&generated.files, files));
+        // What the controller writes by itself reads signatures wherever images of a scope come from.
+        if is_generated && context.release.attachments_for_mirrors {
+            continue;
+        }
         // What a node cannot read is IMP213's and IMP301's.
         let Ok(resolver) = Resolver::new(files, None) else { continue };
         let docker = files.policy.as_ref().and_then(|file| file.policy.transports.get(&Transport::Docker));
-        let signed: Vec<(String, &Requirements)> = docker
+        let signed: Vec<(Cow<'_, str>, &Requirements)> = docker
             .into_iter()
             .flat_map(|scopes| scopes.iter())
-            .filter(|(_, requirements)| wants_attachments(requirements))
-            .map(|(scope, requirements)| (scope.into_owned(), requirements))
+            .filter(|(_, requirements)| requirements.iter().any(|sourced| is_sigstore(&sourced.requirement)))
             .collect();
-        // What the controller alone writes always reads signatures at the scope itself.
-        let is_generated = matches!(&context.compiled.generated, Ok(generated) if Arc::ptr_eq(&generated.files, files));
-        let names = Names { conf: Entries::new(&resolver, is_generated), signed: &signed };
-        let mut places: BTreeMap<String, Place> = BTreeMap::new();
-        for (position, image) in names.images() {
-            let Ok(resolution) = resolver.resolve(&image) else { continue };
-            if !resolution.requirements().any(|sourced| is_sigstore(&sourced.requirement)) {
-                continue;
-            }
-            let unread =
-                resolution.pull.sources.iter().filter(|source| !source.sigstore_attachments && !source.blocked);
-            for source in unread {
-                let Ok(there) = ImageReference::parse(&source.reference) else { continue };
-                let Some((scope, requirements)) = signed.get(position) else { continue };
-                let place = places.entry(repository_root(there.name())).or_insert_with(|| Place {
-                    scope: scope.clone(),
-                    from: requirements.iter().flat_map(|sourced| sourced.from.clone()).collect(),
-                    witness: image.clone(),
-                    more_scopes: 0,
-                });
-                place.more_scopes += usize::from(place.scope != *scope);
+        let entries = Entries::new(&resolver, is_generated);
+        let mut places: BTreeMap<String, Place<'_>> = BTreeMap::new();
+        for (scope, requirements) in &signed {
+            for image in entries.images_below(scope) {
+                unread_places(&resolver, scope, requirements, image, &mut places);
             }
         }
         for (location, place) in places {
-            let Some(finding) = unread(context, &location, &place, group) else { continue };
-            let key = (finding.object.clone(), finding.message.clone());
-            if !told.contains(&key) {
-                told.push(key);
+            if let Some(finding) = unread(context, &location, &place, group)
+                && told.insert((finding.object.clone(), finding.path.clone()))
+            {
                 findings.push(finding);
             }
         }
@@ -153,36 +145,84 @@ fn is_sigstore(requirement: &PolicyRequirement) -> bool {
     matches!(requirement, PolicyRequirement::SigstoreSigned { .. })
 }
 
-fn wants_attachments(requirements: &Requirements) -> bool {
-    requirements.iter().any(|sourced| is_sigstore(&sourced.requirement))
-}
-
-/// The made-up image's own part taken off again.
-fn repository_root(name: &str) -> String {
-    name.strip_suffix(MADE_UP).unwrap_or(name).to_string()
-}
-
-const MADE_UP: &str = "/app";
-
-fn unread(context: &Context<'_>, location: &str, place: &Place, group: &PoolGroup) -> Option<Finding> {
-    let message =
-        format!("signatures are not read at {}, where images under {} come from", shown(location), shown(&place.scope));
-    let more = match place.more_scopes {
-        0 => String::new(),
-        1 => " and one other scope".to_string(),
-        more => format!(" and {more} other scopes"),
+/// Adds the places where the image comes from and signatures are not read, by what registries.conf calls them.
+fn unread_places<'r>(
+    resolver: &Resolver<'_>,
+    scope: &'r str,
+    requirements: &'r Requirements,
+    image: String,
+    places: &mut BTreeMap<String, Place<'r>>,
+) {
+    let Ok(reference) = ImageReference::parse(&image) else { return };
+    let entry = resolver.registries().find(reference.name());
+    // Most scopes share their mirrors with others.
+    let mirrors = entry.map(|entry| entry.mirrors.as_slice()).unwrap_or_default();
+    if !mirrors.is_empty() && mirrors.iter().all(|mirror| places.contains_key(&mirror.location)) {
+        for mirror in mirrors {
+            if let Some(place) = places.get_mut(&mirror.location) {
+                place.concerns_others |= place.scope != scope;
+            }
+        }
+        return;
+    }
+    let sources = match entry.map(|entry| entry.pull_sources(&reference)) {
+        Some(Ok(sources)) => sources,
+        Some(Err(_)) => return,
+        None => Vec::new(),
     };
+    let own = fix::repository(scope).unwrap_or(scope);
+    let locations: Vec<(&str, &[Provenance])> = match sources.as_slice() {
+        [] => vec![(own, &[])],
+        [mirrors @ .., _] => {
+            mirrors.iter().map(|source| (source.location, source.from)).chain([(own, &[][..])]).collect()
+        }
+    };
+    if !resolver.look_up(&reference).requirements().any(|sourced| is_sigstore(&sourced.requirement)) {
+        return;
+    }
+    let pulled = resolver.pull(&reference);
+    for (source, (location, from)) in pulled.sources.iter().zip(locations) {
+        if source.sigstore_attachments || source.blocked {
+            continue;
+        }
+        let new = || Place { requirements, scope, from: from.to_vec(), witness: image.clone(), concerns_others: false };
+        let place = places.entry(location.to_string()).or_insert_with(new);
+        place.concerns_others |= place.scope != scope;
+    }
+}
+
+fn unread(context: &Context<'_>, location: &str, place: &Place<'_>, group: &PoolGroup) -> Option<Finding> {
+    let (location_shown, scope) = (shown(location), shown(place.scope));
+    let message = match location == place.scope {
+        true => format!("signatures are not read at {location_shown}, though they are required"),
+        false => format!("signatures are not read at {location_shown}, where images under {scope} come from"),
+    };
+    let others = if place.concerns_others { " and other scopes" } else { "" };
     let effect = format!(
-        "nodes of {} reject images under {}{more} that come from there, signed or not: {}",
+        "nodes of {} reject images under {scope}{others} that come from there, signed or not: {}",
         pools_in_words(group),
-        shown(&place.scope),
         quote("Source image rejected: A signature was required, but no signature exists")
     );
     let help = format!(
         "turn them on with a MachineConfig, as the controller does from OpenShift 4.17 on; no other file there may have the key:\n{}",
         fix::attachments(group.names(), location)
     );
-    let (object, path) = place.from.iter().find_map(|from| match from {
+    let asking: Vec<Provenance> = place.requirements.iter().flat_map(|sourced| sourced.from.clone()).collect();
+    let policy = asking.iter().find_map(|from| written(context, from));
+    let (object, path) = place.from.iter().find_map(|from| written(context, from)).or_else(|| policy.clone())?;
+    let finding = Finding::at(&RULE, &object, context.origin(&object), &path, message);
+    let finding = finding.effect(effect).help(help).witness(place.witness.clone());
+    Some(match policy {
+        Some((policy, field)) if policy != object => {
+            finding.related(&policy, field, format!("requires a signature for {scope}"))
+        }
+        _ => finding,
+    })
+}
+
+/// The field, or the MachineConfig.
+fn written(context: &Context<'_>, from: &Provenance) -> Option<(Arc<ObjectRef>, String)> {
+    match from {
         Provenance::Field { object, path } => Some((object.clone(), path.to_string())),
         Provenance::File { machine_config: Some(name), .. } => {
             let objects = &context.snapshot.machine_configs;
@@ -190,17 +230,7 @@ fn unread(context: &Context<'_>, location: &str, place: &Place, group: &PoolGrou
             Some((object.reference.clone(), "spec.config".to_string()))
         }
         Provenance::File { machine_config: None, .. } | Provenance::Default(_) => None,
-    })?;
-    let finding = Finding::at(&RULE, &object, context.origin(&object), path, message);
-    let mut finding = finding.effect(effect).help(help).witness(place.witness.clone());
-    // The mirror set, if one leads there.
-    for (_, set) in context.snapshot.mirror_sets() {
-        let leads_there = |mirror: &String| location.starts_with(mirror.as_str());
-        if set.value.spec.mirrors.iter().any(|rule| rule.mirrors.iter().any(leads_there)) {
-            finding = finding.related(&set.reference, "spec", format!("makes {} a mirror", shown(location)));
-        }
     }
-    Some(finding)
 }
 
 /// Entries of registries.conf by their prefix.
@@ -237,26 +267,16 @@ impl<'r> Entries<'r> {
             (_, false) => vec![name],
         }
     }
-}
 
-/// Images to ask about.
-struct Names<'n> {
-    conf: Entries<'n>,
-    signed: &'n [(String, &'n Requirements)],
-}
-
-impl Names<'_> {
-    /// Position of the scope, and an image in it: of the scope itself, and of each entry of registries.conf inside of it.
-    fn images(&self) -> impl Iterator<Item = (usize, String)> {
-        self.signed.iter().enumerate().flat_map(move |(position, (scope, _))| {
-            let mut images = self.conf.images_in(scope);
-            for entry in self.conf.index.nested_in(scope) {
-                let inner = self.conf.registries.entries().get(entry).map(|entry| entry.scope()).unwrap_or_default();
-                if inner != scope {
-                    images.extend(self.conf.images_in(inner));
-                }
+    /// The same, of each entry inside of it as well.
+    fn images_below(&self, scope: &str) -> Vec<String> {
+        let mut images = self.images_in(scope);
+        for entry in self.index.nested_in(scope) {
+            let inner = self.registries.entries().get(entry).map(|entry| entry.scope()).unwrap_or_default();
+            if inner != scope {
+                images.extend(self.images_in(inner));
             }
-            images.into_iter().map(move |image| (position, image))
-        })
+        }
+        images
     }
 }

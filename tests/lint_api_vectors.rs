@@ -77,7 +77,7 @@ fn what_cannot_be_decoded_is_refused_too() {
         let object = policy(spec);
         let expected: Vec<ApiRule> = refusals(Release::newest(), &object).iter().map(|cause| cause.rule).collect();
         assert!(expected.contains(&rule), "{object}: {expected:?}");
-        let found = findings(&[object.clone()], "5.2");
+        let found = findings(std::slice::from_ref(&object), "5.2");
         assert!(found.iter().any(|finding| finding.refused_by == Some(RefusedBy::Api)), "{object}: {found:#?}");
     }
 }

@@ -379,7 +379,8 @@ mod tests {
     fn causes_belong_to_rules() {
         use ApiRule::{AllowedAndBlocked, Field, NotChecked, RegistryEntry, RootOfTrust, Scope, TooMany};
         let union = "spec.policy.rootOfTrust";
-        let table: [(Value, &[(&str, ApiRule, &str)]); 9] = [
+        type Expected<'a> = &'a [(&'a str, ApiRule, &'a str)];
+        let table: [(Value, Expected); 9] = [
             (
                 policy("v1", &json!(["quay"]), &json!({"policyType": "PublicKey"})),
                 &[("spec.scopes[0]", Scope, "quay"), ("spec.scopes[0]", Scope, "quay"), (union, RootOfTrust, "")],

@@ -180,7 +180,7 @@ impl<'a> LintReport<'a> {
                     })
                     .collect(),
             },
-            objects: loaded.snapshot.len(),
+            objects: loaded.snapshot.objects(),
         }
     }
 

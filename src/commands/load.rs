@@ -111,7 +111,7 @@ impl Loaded {
 
     /// For commands that need objects.
     pub fn refuse_bare_node_files(&self, command: &str) -> Result<()> {
-        if self.snapshot.node_trees.is_empty() || self.snapshot.len() > 0 {
+        if self.snapshot.node_trees.is_empty() || self.snapshot.objects() != 0 {
             return Ok(());
         }
         Err(Error::usage(

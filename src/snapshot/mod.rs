@@ -359,7 +359,7 @@ impl Snapshot {
     }
 
     /// How many objects were taken in.
-    pub fn len(&self) -> usize {
+    pub fn objects(&self) -> usize {
         self.index.len()
     }
 

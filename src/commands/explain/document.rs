@@ -424,7 +424,7 @@ impl Explanation {
         t.line(&format!("   {}", about.join(" · ")))?;
         t.end_line()?;
         if let Some(error) = &self.error {
-            field(t, "error", &[error.clone()])?;
+            field(t, "error", std::slice::from_ref(error))?;
             return Ok(());
         }
         if !self.refusals.is_empty() {

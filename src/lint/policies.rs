@@ -1,10 +1,12 @@
 //! The scopes that policies ask for, as rules compare them with each other and with the Image's lists.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use serde_json::Value;
 
 use super::{Context, fix};
 use crate::compile::NoteKind;
@@ -24,6 +26,8 @@ pub struct Asked<'a> {
     pub index: usize,
     /// The policy.
     pub policy: &'a Object<api::ImagePolicy>,
+    root: usize,
+    identity: usize,
 }
 
 impl Asked<'_> {
@@ -56,6 +60,7 @@ pub struct Scopes<'a> {
     /// Positions in the list of allowed registries that the controller uses.
     pub allowed: ScopeIndex<'a>,
     blocked: ScopeIndex<'a>,
+    requirements: Requirements<'a>,
     of_tenants: HashMap<(&'a str, &'a str), usize, foldhash::fast::RandomState>,
     policies: HashMap<&'a ObjectRef, &'a Object<api::ImagePolicy>, foldhash::fast::RandomState>,
 }
@@ -69,11 +74,13 @@ impl<'a> Context<'a> {
             // 4.16 leaves these out (P19).
             let payload = self.compiled.payload.as_ref().filter(|_| self.release.skips_payload_scopes);
             let payload = payload.and_then(|payload| payload.repository.as_deref());
-            let cluster: Vec<Asked> = asked(&self.snapshot.cluster_image_policies)
+            let mut requirements = Requirements::default();
+            let cluster: Vec<Asked> = asked(&self.snapshot.cluster_image_policies, &mut requirements)
                 .filter(|asked| is_known && !payload.is_some_and(|payload| is_nested(payload, asked.scope)))
                 .collect();
-            let tenants: Vec<Asked> =
-                asked(&self.snapshot.image_policies).filter(|_| is_known && self.release.image_policies).collect();
+            let tenants: Vec<Asked> = asked(&self.snapshot.image_policies, &mut requirements)
+                .filter(|_| is_known && self.release.image_policies)
+                .collect();
             let sources = &self.compiled.sources;
             Scopes {
                 cluster_index: ScopeIndex::new(cluster.iter().map(|asked| asked.scope)),
@@ -85,6 +92,7 @@ impl<'a> Context<'a> {
                 policies: (self.snapshot.cluster_image_policies.iter().chain(&self.snapshot.image_policies))
                     .map(|policy| (&*policy.reference, policy))
                     .collect(),
+                requirements,
                 cluster,
                 tenants,
             }
@@ -104,10 +112,14 @@ impl<'a> Context<'a> {
     }
 }
 
-fn asked(policies: &[Object<api::ImagePolicy>]) -> impl Iterator<Item = Asked<'_>> {
+fn asked<'a>(
+    policies: &'a [Object<api::ImagePolicy>],
+    requirements: &mut Requirements<'a>,
+) -> impl Iterator<Item = Asked<'a>> {
     policies.iter().flat_map(|policy| {
+        let (root, identity) = requirements.of(policy);
         let scopes = policy.value.spec.scopes.iter().enumerate();
-        scopes.map(move |(index, scope)| Asked { scope, index, policy })
+        scopes.map(move |(index, scope)| Asked { scope, index, policy, root, identity })
     })
 }
 
@@ -118,9 +130,19 @@ impl<'a> Scopes<'a> {
         broader_scopes(scope).find_map(|broader| self.cluster_index.position(&broader.text()))
     }
 
-    /// Every ClusterImagePolicy that asks for the scope at a position.
+    /// The ClusterImagePolicies that ask for the scope at a position: a few of them, where they are very many.
     pub fn same(&self, position: usize) -> impl Iterator<Item = Asked<'a>> {
-        self.cluster_index.same(position).filter_map(|position| self.cluster.get(position).copied())
+        let all = self.cluster_index.same(position);
+        all.filter_map(|position| self.cluster.get(position).copied()).take(20)
+    }
+
+    /// How two policies differ in what they ask for.
+    pub fn difference(&self, a: &Asked<'a>, b: &Asked<'a>) -> Difference {
+        let keys = |root| self.requirements.keys(root);
+        if a.root != b.root && keys(a.root).is_none_or(|keys_of_a| Some(keys_of_a) != keys(b.root)) {
+            return Difference::Root;
+        }
+        if a.identity == b.identity { Difference::None } else { Difference::Identity }
     }
 
     /// The policy of that name, whether its scopes count or not.
@@ -198,19 +220,47 @@ pub enum Difference {
     Root,
 }
 
-/// See [`Difference`].
-pub fn difference(a: &Object<api::ImagePolicy>, b: &Object<api::ImagePolicy>) -> Difference {
-    let part = |policy: &'_ Object<api::ImagePolicy>, pointer| policy.raw.pointer(pointer).cloned().unwrap_or_default();
-    let root = "/spec/policy/rootOfTrust";
-    if part(a, root) != part(b, root) && keys(a).is_none_or(|keys_of_a| Some(keys_of_a) != keys(b)) {
-        return Difference::Root;
-    }
-    let identity = "/spec/policy/signedIdentity";
-    if part(a, identity) == part(b, identity) { Difference::None } else { Difference::Identity }
+/// What policies ask for, equal things once.
+#[derive(Debug, Default)]
+struct Requirements<'a> {
+    roots: Vec<Root<'a>>,
+    root_ids: HashMap<&'a Value, usize, foldhash::fast::RandomState>,
+    identity_ids: HashMap<&'a Value, usize, foldhash::fast::RandomState>,
 }
 
-/// The keys of a PublicKey policy, however they are written.
-fn keys(policy: &Object<api::ImagePolicy>) -> Option<(Fingerprint, Option<Fingerprint>)> {
+/// A rootOfTrust as it is written.
+#[derive(Debug)]
+struct Root<'a> {
+    policy: &'a Object<api::ImagePolicy>,
+    /// Read only where two that are written differently are compared.
+    keys: OnceLock<Option<Keys>>,
+}
+
+/// The keys of a PublicKey policy, and of its Rekor.
+type Keys = (Fingerprint, Option<Fingerprint>);
+
+impl<'a> Requirements<'a> {
+    /// Positions that are equal for what is written equally.
+    fn of(&mut self, policy: &'a Object<api::ImagePolicy>) -> (usize, usize) {
+        let part =
+            |name| policy.raw.pointer("/spec/policy").and_then(|policy| policy.get(name)).unwrap_or(&Value::Null);
+        let next = self.roots.len();
+        let root = *self.root_ids.entry(part("rootOfTrust")).or_insert(next);
+        if root == next {
+            self.roots.push(Root { policy, keys: OnceLock::new() });
+        }
+        let next = self.identity_ids.len();
+        (root, *self.identity_ids.entry(part("signedIdentity")).or_insert(next))
+    }
+
+    fn keys(&self, root: usize) -> Option<Keys> {
+        let root = self.roots.get(root)?;
+        *root.keys.get_or_init(|| keys(root.policy))
+    }
+}
+
+/// The keys of a policy, however they are written.
+fn keys(policy: &Object<api::ImagePolicy>) -> Option<Keys> {
     let fingerprint = |data: &str| {
         let data = data.replace(['\r', '\n'], "");
         Some(inspect_public_key(&STANDARD.decode(data).ok()?).ok()?.fingerprint)

@@ -83,15 +83,15 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(image) = &context.snapshot.image else { return };
     for note in context.compiled.notes.iter().filter(|note| note.kind == NoteKind::BlockedListDropped) {
         let blocked = image.value.spec.registry_sources.blocked_registries.as_deref().unwrap_or_default();
-        let some: Vec<_> = blocked.iter().take(3).map(|entry| shown(entry)).collect();
-        let more = if blocked.len() > some.len() {
-            format!(" and {} more", blocked.len() - some.len())
-        } else {
-            String::new()
-        };
+        let mut some: Vec<_> = blocked.iter().take(3).map(|entry| shown(entry).into_owned()).collect();
+        if blocked.len() > some.len() {
+            some.push(format!("{} more", blocked.len() - some.len()));
+        }
+        let allows = image.value.spec.registry_sources.allowed_registries.as_ref().is_some_and(|list| !list.is_empty());
         let also = match context.snapshot.sync() {
-            Sync::Live => "; allowedRegistries is gone as well",
-            Sync::Bootstrap => "; on a running cluster allowedRegistries is dropped as well",
+            _ if !allows => "",
+            Sync::Live => ", and allowedRegistries is void as well",
+            Sync::Bootstrap => ", and on a running cluster allowedRegistries is void as well",
         };
         let is_list = |cause: &&crate::model::provenance::Cause| cause.path.starts_with(LIST);
         let around = note.causes.iter().find(is_list);
@@ -102,13 +102,12 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             ),
             None => "whether the release has a usable mirror cannot be worked out".to_string(),
         };
-        let mut help = String::from("mend what is named here, and give mirrors of the release a path");
-        let mut finding =
-            Finding::new(&RULE, image, around.map_or(LIST, |entry| &entry.path), message).effect(format!(
-                "nothing is blocked on any node, neither {}{more}, and nobody is told{also}: {}",
-                some.join(", "),
-                note.text
-            ));
+        let mut help = String::from(
+            "mend what is named here: a mirror of the release needs a path, an entry the form host[:port][/path]",
+        );
+        let mut finding = Finding::new(&RULE, image, around.map_or(LIST, |entry| &entry.path), message).effect(
+            format!("no node blocks {}{also}; only the controller's log says so: {}", some.join(", "), note.text),
+        );
         for cause in note.causes.iter().filter(|cause| Some(*cause) != around) {
             finding = finding.related(&cause.object, &cause.path, shown(&cause.value));
         }

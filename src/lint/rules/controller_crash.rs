@@ -63,7 +63,11 @@ spec:
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for (refusal, cause) in context.refusals(&RULE) {
         let is_of_image = &*cause.object.kind == "Image";
-        let payload = context.compiled.payload.as_ref().map_or("the release", |payload| &payload.image);
+        let payload = context
+            .compiled
+            .payload
+            .as_ref()
+            .map_or("the release", |payload| payload.repository.as_deref().unwrap_or(&payload.image));
         let (message, help) = match is_of_image {
             true => (
                 format!(

@@ -137,11 +137,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 format!("take the entry out of the list:\n{}", fix::remove(&entry.object, &entry.path, &entry.value)),
             ),
             Problem::DockerHub => (
-                format!("the scope {} meets an entry of Docker Hub that is not two components deep", shown(scope)),
                 format!(
-                    "ask for two components, such as docker.io/library/busybox or docker.io/team/app, or mirror at two components:\n{}",
-                    context.scopes().drop_scope(cause)
+                    "the scope {} meets an entry of Docker Hub, and the two are not two components deep",
+                    shown(scope)
                 ),
+                docker_hub(context, cause),
             ),
             Problem::BareMirror(mirror, better) => (
                 format!(
@@ -169,6 +169,25 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         finding.witness = context.scopes().witness(scope, namespace);
         findings.push(finding);
     }
+}
+
+/// `docker.io/app` is `docker.io/library/app` to a node.
+fn docker_hub(context: &Context<'_>, cause: &Cause) -> String {
+    let mut help =
+        "ask for, or mirror, two components, such as docker.io/library/busybox or docker.io/team/app".to_string();
+    let official = cause
+        .value
+        .strip_prefix("docker.io/")
+        .filter(|name| !name.is_empty() && *name != "library" && !name.contains('/'));
+    if let Some(name) = official {
+        let better = format!("docker.io/library/{name}");
+        help.push_str(&format!(
+            "; for Docker's own image:\n{}",
+            fix::replace(&cause.object, &cause.path, &cause.value, &better)
+        ));
+        return help;
+    }
+    format!("{help}; or take the scope out of the policy:\n{}", context.scopes().drop_scope(cause))
 }
 
 /// What to blame, by what stands there.

@@ -1,7 +1,10 @@
 //! IMP208
 
-use crate::lint::policies::{Difference, difference};
+use crate::lint::policies::{Difference, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
+use crate::model::policy::Transport;
+use crate::model::policy_write::fits_atomic;
+use crate::model::scope::is_valid_scope;
 use crate::snapshot::Kind;
 
 pub static RULE: Rule = Rule {
@@ -95,16 +98,20 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let Some(around) = scopes.cluster_around(asked.scope) else { continue };
-        if scopes.same(around).all(|cluster| difference(cluster.policy, asked.policy) == Difference::None) {
+        if scopes.same(around).all(|cluster| scopes.difference(&cluster, asked) == Difference::None) {
             continue;
         }
         let Some(cluster) = scopes.same(around).next() else { continue };
         let (scope, around_scope, name) = (shown(asked.scope), shown(cluster.scope), &cluster.policy.reference);
-        let help = format!(
-            "let the ClusterImagePolicy ask for exactly this, too; the ImagePolicy's scope is then left out:\n{}\nor take it out of the ImagePolicy:\n{}",
-            fix::append(name, "spec.scopes", asked.scope),
-            scopes.drop_scope(&asked.cause())
-        );
+        let mut help = format!("take it out of the ImagePolicy:\n{}", scopes.drop_scope(&asked.cause()));
+        // In a ClusterImagePolicy a scope that nodes cannot read would break every pull (P03).
+        let is_readable = !fits_atomic(asked.scope) || is_valid_scope(&Transport::Atomic, asked.scope);
+        if is_readable && !is_shipped(cluster.policy) {
+            help.push_str(&format!(
+                "\nor let the ClusterImagePolicy ask for exactly this, too; the ImagePolicy's scope is then left out:\n{}",
+                fix::append(name, "spec.scopes", asked.scope)
+            ));
+        }
         let mut finding = Finding::new(&RULE, asked.policy, asked.path(), format!("{scope} slips past {name}"))
             .effect(format!(
                 "for pods of namespace {} this policy's key decides about {scope}, not what {name} requires for {around_scope}",

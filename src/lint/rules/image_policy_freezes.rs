@@ -115,7 +115,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                         fix::append(&other.object, &other.path, fix::repository(scope).unwrap_or(scope))
                     ),
                     false => format!(
-                        "or, as administrator, unblock the registry:\n{}",
+                        "or, as administrator, unblock all of {}:\n{}",
+                        shown(&other.value),
                         fix::remove(&other.object, &other.path, &other.value)
                     ),
                 };

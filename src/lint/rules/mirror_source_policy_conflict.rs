@@ -88,11 +88,14 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let source = context.mirror_rule(cause).map_or("the source", |rule| &rule.source);
         let source = shown(source);
         let is_own_mirror = !cause.path.ends_with(".mirrorSourcePolicy");
-        let message = match is_own_mirror {
-            true => format!("{source} is one of its own mirrors, and must never be contacted"),
-            false => {
-                format!("the mirrorSourcePolicy of {source} is {} here and another elsewhere", shown(&cause.value))
-            }
+        let message = match others(refusal).next() {
+            Some(other) if !is_own_mirror => format!(
+                "the mirrorSourcePolicy of {source} is {} here and {} in {}",
+                shown(&cause.value),
+                shown(&other.value),
+                shown(&other.object.to_string())
+            ),
+            _ => format!("{source} is one of its own mirrors, and must never be contacted"),
         };
         let mut finding = context.refused(&RULE, refusal, cause, message);
         let mut help = String::new();

@@ -1,6 +1,6 @@
 //! IMP206
 
-use crate::lint::policies::{Difference, difference, is_shipped};
+use crate::lint::policies::{Asked, Difference, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::snapshot::Kind;
 
@@ -73,12 +73,12 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         // Of the policies around it, those that nobody repeats for this scope with the same requirement.
         let here: Vec<_> =
             scopes.cluster_index.position(asked.scope).into_iter().flat_map(|first| scopes.same(first)).collect();
-        let is_repeated = |outer: &crate::lint::policies::Asked| {
-            here.iter().any(|inner| difference(inner.policy, outer.policy) == Difference::None)
-        };
+        let is_repeated = |outer: &Asked| here.iter().any(|inner| scopes.difference(inner, outer) == Difference::None);
         let Some(outer) = scopes.same(around).find(|outer| !is_repeated(outer)) else { continue };
         let (scope, outer_scope, outer_name) = (shown(asked.scope), shown(outer.scope), &outer.policy.reference);
-        let mut help = "nothing, if that is what you want".to_string();
+        let mut help =
+            "if both are meant to hold, make a policy of your own that has its key and asks for the inner scope"
+                .to_string();
         if !is_shipped(outer.policy) {
             let add = fix::append(outer_name, "spec.scopes", asked.scope);
             help = format!("if both are meant to hold, let the outer policy ask for the inner scope, too:\n{add}");
@@ -90,7 +90,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             format!("{scope} replaces what {outer_name} asks for in {outer_scope}"),
         )
         .effect(format!(
-            "images in {scope} need no signature as {outer_name} requires it, only what this policy requires"
+            "images in {scope} need only what this policy requires: the signature that {outer_name} requires is not asked for"
         ))
         .related(outer_name, outer.path(), format!("{outer_scope} is around it"))
         .help(help);

@@ -1,6 +1,6 @@
 //! IMP205
 
-use crate::lint::policies::{Asked, Difference, difference, is_shipped};
+use crate::lint::policies::{Asked, Difference, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, shown};
 use crate::snapshot::Kind;
 
@@ -118,26 +118,26 @@ fn finding(context: &Context<'_>, first: &Asked<'_>, second: &Asked<'_>) -> Find
     let scopes = context.scopes();
     let (other, asked) = if is_shipped(second.policy) { (second, first) } else { (first, second) };
     let scope = shown(asked.scope);
-    let (level, effect) = match difference(other.policy, asked.policy) {
+    let (level, effect, help) = match scopes.difference(other, asked) {
         Difference::Root => (
             Level::Error,
             format!(
                 "a signature by only one of the keys is not enough: nodes reject images in {scope} that lack either"
             ),
+            "keep the scope in one policy; to change keys, sign with both first, then put the new key in the place of the old one",
         ),
         Difference::Identity => (
             Level::Warning,
             format!(
                 "a signature in {scope} must be made for an identity that both accept, though the keys are the same"
             ),
+            "keep the scope in one policy, with the identity that you mean",
         ),
-        Difference::None => (Level::Warning, format!("the second policy for {scope} adds nothing")),
+        Difference::None => {
+            (Level::Warning, format!("the second policy for {scope} adds nothing"), "keep the scope in one policy")
+        }
     };
-
-    let help = format!(
-        "keep the scope in one policy; to change keys, sign with both first, then replace the old key by the new one:\n{}",
-        scopes.drop_scope(&asked.cause())
-    );
+    let help = format!("{help}; to take it out of this one:\n{}", scopes.drop_scope(&asked.cause()));
     let message = format!(
         "{scope} is asked for by {} and {}, and both must be satisfied",
         other.policy.reference, asked.policy.reference

@@ -83,7 +83,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         }
         finding.witness = context.scopes().witness(scope, "");
         findings.push(finding.help(format!(
-            "unblock it, if signed images from there may run:\n{unblock}\nor take the scope out of the policy:\n{}",
+            "unblock all of it, if signed images from there may run:\n{unblock}\nor take the scope out of the policy:\n{}",
             context.scopes().drop_scope(cause)
         )));
     }

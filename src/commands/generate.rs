@@ -68,18 +68,17 @@ pub fn run(args: Args) -> Answer {
     if let Some(gap) = blind {
         return Err(Error::Incomplete {
             message: format!("what the controller writes cannot be told: {}", gap.message),
-            hint: "ask somebody who may read it, or get the rights of docs/rbac.yaml".into(),
+            hint: Loaded::hint_on(gap).into(),
         });
     }
     let mut t = args.output.terminal();
     let generated = match &loaded.compiled.generated {
         Ok(generated) => generated,
         Err(_) => {
-            crate::output::print(
-                &Refused { api_version: API_VERSION, kind: "Generated", header: loaded.header("desired", None) },
-                args.output.format,
-                &mut t,
-            )?;
+            let refused =
+                Refused { api_version: API_VERSION, kind: "Generated", header: loaded.header("desired", None) };
+            crate::output::print(&refused, args.output.format, &mut t)?;
+            args.output.say_refusals(&refused.header.refusals);
             return Ok(false);
         }
     };

@@ -39,6 +39,13 @@ pub struct InputArgs {
     pub require_complete: bool,
 }
 
+impl InputArgs {
+    /// Whether node files were named and no policy.json among them.
+    pub fn lacks_policy(&self) -> bool {
+        self.policy.is_none() && (self.registries_conf.is_some() || self.registries_d.is_some())
+    }
+}
+
 /// Which nodes and pods are asked about.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Scope")]

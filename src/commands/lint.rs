@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::files::spans::{self, Location};
 use crate::lint::rules::RULES;
 use crate::lint::{Context, Finding, Level, Outcome, Rule};
-use crate::output::{API_VERSION, Report, Style, Table, Terminal, clean};
+use crate::output::{API_VERSION, Format, Report, Style, Table, Terminal, clean};
 
 /// Find what is wrong or dangerous in the image policy of a cluster
 ///
@@ -92,6 +92,9 @@ pub fn run(args: Args) -> Answer {
     let report = LintReport::new(loaded.header("desired", None), &loaded, &outcome);
     let fails = outcome.findings.iter().any(|finding| args.fail_on.reached_by(finding.level));
     crate::output::print(&report, args.output.format, &mut args.output.terminal())?;
+    if matches!(args.output.format, Format::Name | Format::Jsonl) {
+        loaded.say_gaps();
+    }
     report.to_stderr();
     loaded.require_complete(&args.input)?;
     Ok(!fails)
@@ -184,7 +187,7 @@ impl<'a> LintReport<'a> {
         }
     }
 
-    /// What is not a finding goes to stderr: skipped rules, and in a table the gaps too.
+    /// What is not a finding goes to stderr: skipped rules.
     fn to_stderr(&self) {
         if !self.rules.skipped.is_empty() {
             let mut missing: Vec<&str> =

@@ -8,6 +8,7 @@ use crate::compile::in_force::InForce;
 use crate::compile::{Compiled, Note, NoteKind, compile};
 use crate::error::{Error, Result};
 use crate::files::{self, ReadOptions};
+use crate::model::node_files::POLICY_JSON;
 use crate::model::provenance::Refusal;
 use crate::model::release::Release;
 use crate::snapshot::{Gap, GapReason, Kind, Laying, Snapshot, Source};
@@ -91,22 +92,7 @@ impl Loaded {
             });
         }
         let hypothetical = !input.overlay.is_empty() || !input.without.is_empty();
-        let loaded = Self { snapshot, release, release_assumed, compiled, hypothetical };
-        loaded.warn_of_strangers();
-        Ok(loaded)
-    }
-
-    /// Objects that only look like ours must not be taken for nothing.
-    fn warn_of_strangers(&self) {
-        for object in &self.snapshot.same_name_elsewhere {
-            super::say(
-                "note",
-                &format!(
-                    "{} is of {}, which has nothing to do with what OpenShift's nodes verify; it was passed over",
-                    object.reference, object.reference.api_version
-                ),
-            );
-        }
+        Ok(Self { snapshot, release, release_assumed, compiled, hypothetical })
     }
 
     /// For commands that need objects.
@@ -161,6 +147,16 @@ impl Loaded {
         self.compiled.notes.iter().filter(|note| note.kind != NoteKind::PayloadUnknown)
     }
 
+    /// What to do about a gap that no answer can be given with.
+    pub fn hint_on(gap: &Gap) -> &'static str {
+        match gap.reason {
+            GapReason::NotInInput => {
+                "ask the cluster itself, without -f, or save all that it has: oc get image.config,clusterimagepolicies,imagepolicies -A -o yaml > cluster.yaml"
+            }
+            _ => "ask somebody who may read it, or get the rights of docs/rbac.yaml",
+        }
+    }
+
     /// Gaps to stderr: what could not be read is part of the answer.
     pub fn say_gaps(&self) {
         for gap in &self.snapshot.gaps {
@@ -176,11 +172,15 @@ fn read(input: &InputArgs, connection: &ConnectionFlags, needs: Needs, namespace
     }
     if node_files {
         let mut snapshot = Snapshot::new(Source::Manifests);
-        let tree = files::node_files(
+        let mut tree = files::node_files(
             input.policy.as_deref(),
             input.registries_conf.as_deref(),
             input.registries_d.as_deref(),
         )?;
+        if input.lacks_policy() {
+            // What stands in its place has no say: `explain` gives no verdict then.
+            tree.files.insert(POLICY_JSON.to_string(), br#"{"default":[{"type":"reject"}]}"#.to_vec());
+        }
         snapshot.node_trees.push(tree);
         return Ok(snapshot);
     }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::model::provenance::Refusal;
 use crate::output::{Color, Format, Terminal};
 
 /// Explain, check and generate the image policy of an OpenShift cluster.
@@ -60,6 +61,13 @@ struct OutputArgs {
 impl OutputArgs {
     fn terminal(&self) -> Terminal {
         Terminal::stdout(self.color, self.format == Format::Wide)
+    }
+
+    /// Names have no place for refusals.
+    fn say_refusals(&self, refusals: &[Refusal]) {
+        if self.format == Format::Name {
+            refusals.iter().for_each(|refusal| say("refused", &refusal.text));
+        }
     }
 }
 

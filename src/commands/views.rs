@@ -108,7 +108,7 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
                 view.in_force = answers.get(pool.as_str()).copied();
             }
         }
-        if views.is_empty() && refusals.is_empty() {
+        if views.is_empty() && (refusals.is_empty() || !groups.is_empty()) {
             let known: Vec<&str> = groups.iter().flat_map(PoolGroup::names).collect();
             return Err(Error::usage(
                 format!("there is no pool `{pool}` here"),

@@ -376,7 +376,10 @@ impl<'a> Reader<'a> {
     fn archive(&mut self, name: &str, reader: impl Read) -> Result<()> {
         let mut pieces = Vec::new();
         let mut trees: BTreeMap<String, NodeTree> = BTreeMap::new();
-        for entry in archive::entries(reader, &self.budget).map_err(|error| damaged(name, &error))? {
+        let mut entries = archive::entries(reader, &self.budget).map_err(|error| damaged(name, &error))?;
+        // As directories are read, whatever the order they were packed in.
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        for entry in entries {
             match entry.place {
                 Place::Objects { kind, namespace, file: false } => {
                     self.must_gather = true;
@@ -828,6 +831,9 @@ fn cannot_read_named(name: &str, source: io::Error) -> Error {
     let hint = match source.kind() {
         io::ErrorKind::NotFound => format!("see what is there: ls -l {}", quoted(&parent_of(name))),
         io::ErrorKind::PermissionDenied => format!("see who may read it: ls -ld {}", quoted(name)),
+        io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
+            format!("see what it is: ls -ld {}", quoted(name))
+        }
         _ => String::new(),
     };
     Error::File { action: "read", path: name.to_string(), source, hint }

@@ -86,7 +86,12 @@ pub fn json(document: &(impl Serialize + ?Sized), pretty: bool) -> io::Result<St
 
 /// A document as YAML that kubectl reads as it was meant: serde_yaml would write `y` and `on` without quotes.
 pub fn yaml(document: &(impl Serialize + ?Sized)) -> io::Result<String> {
-    Ok(crate::files::yaml::emit(&without_private_keys(document)?))
+    let text = crate::files::yaml::emit(&without_private_keys(document)?);
+    if text.contains(|character| !matches!(character, '\n' | '\t') && terminal::is_unsafe(character)) {
+        // The emitter leaves bidirectional overrides as they are. JSON is YAML, with everything escaped.
+        return Ok(json(document, true)? + "\n");
+    }
+    Ok(text)
 }
 
 fn without_private_keys(document: &(impl Serialize + ?Sized)) -> io::Result<serde_json::Value> {
@@ -178,6 +183,14 @@ mod tests {
     fn json_has_no_character_that_a_terminal_obeys() {
         let text = json(&serde_json::json!({"a": "x\u{9b}31m\u{7f}\u{202e}y\u{1b}[0m\nz"}), false).unwrap();
         assert_eq!(text, r#"{"a":"x\u009b31m\u007f\u202ey\u001b[0m\nz"}"#);
+    }
+
+    #[test]
+    fn yaml_has_no_character_that_a_terminal_obeys() {
+        let document = serde_json::json!({"a": "x\u{9b}31m\u{7f}\u{202e}y\u{1b}[0m\nz"});
+        let text = yaml(&document).unwrap();
+        assert!(!text.contains(|character| character != '\n' && terminal::is_unsafe(character)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Explanation {
     pub searched: Vec<Searched>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Where the node refuses its files.
+    /// Where the node refuses its files; those of a single Explanation stand in its header.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
     /// Other namespaces in which the answer for this image is another one.
@@ -264,10 +264,10 @@ impl Report for ScopeTable {
     fn human(&self, t: &mut Terminal) -> io::Result<()> {
         if self.groups.is_empty() {
             self.print_head(None, t)?;
-        }
-        if !self.header.refusals.is_empty() {
-            t.end_line()?;
-            print_refusals(&self.header.refusals, t)?;
+            if !self.header.refusals.is_empty() {
+                t.end_line()?;
+                print_refusals(&self.header.refusals, t)?;
+            }
         }
         if !self.still_in_force.is_empty() {
             t.end_line()?;
@@ -303,8 +303,17 @@ impl Report for ScopeTable {
     }
 
     fn lines(&self, t: &mut Terminal) -> io::Result<()> {
+        if self.groups.is_empty() && !self.header.refusals.is_empty() {
+            t.json_line(&RefusedLine { refusals: &self.header.refusals })?;
+        }
         self.groups.iter().try_for_each(|group| t.json_line(group))
     }
+}
+
+/// What a stream of documents says where there is nothing to tell but refusals.
+#[derive(Serialize)]
+pub struct RefusedLine<'a> {
+    pub refusals: &'a [Refusal],
 }
 
 impl ScopeTable {
@@ -363,7 +372,7 @@ impl Report for Explanations {
             if number > 0 {
                 t.end_line()?;
             }
-            explanation.print(&self.header, t)?;
+            explanation.print(&self.header, number == 0, t)?;
         }
         Ok(())
     }
@@ -373,8 +382,20 @@ impl Report for Explanations {
     }
 
     fn lines(&self, t: &mut Terminal) -> io::Result<()> {
-        self.content.all().iter().try_for_each(|explanation| t.json_line(explanation))
+        self.content.all().iter().try_for_each(|explanation| match explanation.is_refused() {
+            // There is no header that would say why.
+            true => t.json_line(&Refused { explanation, refusals: &self.header.refusals }),
+            false => t.json_line(explanation),
+        })
     }
+}
+
+/// An Explanation whose refusals stand in the header of its document.
+#[derive(Serialize)]
+struct Refused<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    refusals: &'a [Refusal],
 }
 
 impl Explanation {
@@ -401,6 +422,16 @@ impl Explanation {
         }
     }
 
+    /// Leaves only what registries.conf and registries.d say.
+    pub fn forget_policy(&mut self) {
+        self.verdict = self.verdict.map(|_| VerdictDoc::UNKNOWN);
+        self.policy_file = None;
+        self.matched = None;
+        self.candidates.clear();
+        self.requirements.clear();
+        self.searched.clear();
+    }
+
     /// `VERDICT image`
     pub fn name_line(&self) -> String {
         let word = match (&self.error, self.verdict) {
@@ -411,7 +442,13 @@ impl Explanation {
         format!("{word} {}", self.image)
     }
 
-    fn print(&self, header: &Header, t: &mut Terminal) -> io::Result<()> {
+    /// Whether the header says why there is no answer.
+    fn is_refused(&self) -> bool {
+        self.verdict.is_none() && self.error.is_none() && self.refusals.is_empty()
+    }
+
+    /// What the header refuses is told once, with the first.
+    fn print(&self, header: &Header, first: bool, t: &mut Terminal) -> io::Result<()> {
         let mut about = Vec::new();
         if let Some(namespace) = &self.namespace {
             about.push(format!("namespace {namespace}"));
@@ -429,10 +466,13 @@ impl Explanation {
         }
         if !self.refusals.is_empty() {
             print_refusals(&self.refusals, t)?;
-        } else if self.verdict.is_none() {
+        } else if !self.is_refused() {
+            self.print_trace(t)?;
+        } else if first {
             print_refusals(&header.refusals, t)?;
         } else {
-            self.print_trace(t)?;
+            t.put(Style::Bad, "  Refused, as above")?;
+            t.end_line()?;
         }
         if let Some(still) = &self.still_in_force {
             t.end_line()?;
@@ -481,9 +521,15 @@ impl Explanation {
             field(t, if number == 0 { "short name" } else { "" }, &[line])?;
         }
         if !self.differs_in.is_empty() {
-            field(t, "but", &[format!("another answer in the namespaces {}: add -n", self.differs_in.join(", "))])?;
+            let (noun, command) = match self.differs_in.as_slice() {
+                [one] => ("namespace", format!("add -n {one}")),
+                _ => ("namespaces", "add -A".to_string()),
+            };
+            field(t, "but", &[format!("another answer in {noun} {}: {command}", self.differs_in.join(", "))])?;
         }
-        t.end_line()?;
+        if !self.candidates.is_empty() || !self.pull_sources.is_empty() {
+            t.end_line()?;
+        }
         let (style, text) = match self.verdict {
             Some(VerdictDoc::Known(verdict)) => (
                 words::verdict_style(verdict),

@@ -15,10 +15,11 @@ use super::input::{ConnectionFlags, InputArgs, NamespaceArgs, Of, ScopeArgs};
 use super::load::{Loaded, Needs};
 use super::views::{Truth, View, truth};
 use super::{Answer, OutputArgs};
+use crate::compile::in_force::InForce;
 use crate::error::Error;
 use crate::model::node_files::{NamespaceFile, NodeFiles, POLICY_JSON};
 use crate::model::policy::{Requirements, Verdict, verdict};
-use crate::model::provenance::Provenance;
+use crate::model::provenance::{Provenance, Refusal};
 use crate::model::reference::ImageReference;
 use crate::output::{API_VERSION, Format};
 use crate::resolve::{self, Resolution, Resolver};
@@ -104,6 +105,9 @@ pub fn run(args: Args) -> Answer {
     if args.check.is_some() && args.images.is_empty() {
         return Err(Error::usage("--check needs an image", "oc imagepolicy explain IMAGE --check RequiresSignature"));
     }
+    if args.input.lacks_policy() && (from_stdin || args.images.is_empty()) {
+        return Err(no_policy());
+    }
     let loaded = Loaded::load(&args.input, &args.connection, Needs::Everything, args.namespaces.namespace.as_deref())?;
     let truth = truth(&loaded, &args.scope)?;
     loaded.say_gaps();
@@ -129,7 +133,7 @@ fn namespaces(args: &Args, view: &View) -> Vec<Option<String>> {
 }
 
 /// Whether something that could not be read could change every verdict.
-fn blind(loaded: &Loaded, of: &Of, namespace: Option<&str>) -> Option<String> {
+fn blind<'l>(loaded: &'l Loaded, of: &Of, namespace: Option<&str>) -> Option<&'l Gap> {
     let decides = |kind: Kind, gap_namespace: Option<&str>| match (of, kind) {
         (Of::Desired, Kind::Image | Kind::ClusterImagePolicy) => true,
         (Of::Desired, Kind::ImagePolicy) => {
@@ -149,10 +153,9 @@ fn blind(loaded: &Loaded, of: &Of, namespace: Option<&str>) -> Option<String> {
                 GapReason::NotInstalled | GapReason::Undecodable => false,
             }
     };
-    let gap = loaded.snapshot.gaps.iter().find(|gap| {
+    loaded.snapshot.gaps.iter().find(|gap| {
         gap.reason != GapReason::NotInstalled && decides(gap.kind, gap.namespace.as_deref()) && !was_read(gap)
-    });
-    gap.map(|gap| gap.message.clone())
+    })
 }
 
 fn scope_table(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
@@ -171,23 +174,41 @@ fn scope_table(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
         }
     }
     let node_refuses = groups.iter().any(|group| !group.refusals.is_empty());
-    let mut header = loaded.header(&args.scope.of.to_string(), truth.in_force());
+    let mut header = loaded.header(&args.scope.of.to_string(), in_force(truth, blind));
     header.refusals = truth.refusals().to_vec();
+    groups.iter().flat_map(|group| &group.refusals).for_each(|refusal| add_refusal(&mut header.refusals, refusal));
     let (groups, still_in_force) = if truth.refused() { (Vec::new(), groups) } else { (groups, Vec::new()) };
     let kind = "ScopeTable";
     let table =
         ScopeTable { api_version: API_VERSION, kind, header, groups, still_in_force, counts: counts(loaded), others };
     crate::output::print(&table, args.output.format, &mut args.output.terminal())?;
+    args.output.say_refusals(&table.header.refusals);
     match blind {
-        Some(gap) => Err(unknown(&gap)),
+        Some(gap) => Err(unknown(gap)),
         None => Ok(!truth.refused() && !node_refuses),
     }
 }
 
-fn unknown(gap: &str) -> Error {
+/// What is desired cannot be compared where it is not known.
+fn in_force(truth: &Truth, blind: Option<&Gap>) -> Option<InForce> {
+    truth.in_force().map(|answer| if blind.is_some() { InForce::Unknown } else { answer })
+}
+
+/// The same node files refuse for the same reason.
+fn add_refusal(refusals: &mut Vec<Refusal>, refusal: &Refusal) {
+    if refusals.iter().all(|known| known.text != refusal.text) {
+        refusals.push(refusal.clone());
+    }
+}
+
+fn unknown(gap: &Gap) -> Error {
+    Error::Incomplete { message: format!("the answer is unknown: {}", gap.message), hint: Loaded::hint_on(gap).into() }
+}
+
+fn no_policy() -> Error {
     Error::Incomplete {
-        message: format!("the answer is unknown: {gap}"),
-        hint: "ask somebody who may read it, or get the rights of docs/rbac.yaml".into(),
+        message: "the answer is unknown: no policy.json was given".into(),
+        hint: "give it as well, with: --policy FILE".into(),
     }
 }
 
@@ -273,13 +294,17 @@ fn images(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
     let mut gap = None;
     for image in &args.images {
         if truth.refused() {
-            items.push(refused(image, args, truth));
+            items.extend(refused(image, args, truth));
             continue;
         }
         for view in truth.views() {
             for namespace in namespaces(args, view) {
                 let blind = blind(loaded, &args.scope.of, namespace.as_deref());
-                let item = explanation(image, view, namespace.as_deref(), blind.is_some());
+                let mut item =
+                    explanation(image, view, namespace.as_deref(), args.namespaces.all_namespaces, blind.is_some());
+                if args.input.lacks_policy() {
+                    item.forget_policy();
+                }
                 fine &= item.refusals.is_empty();
                 if let Some(check) = args.check {
                     fine &= item.verdict == Some(VerdictDoc::Known(check.verdict()));
@@ -289,11 +314,12 @@ fn images(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
             }
         }
     }
-    let mut header = loaded.header(&args.scope.of.to_string(), truth.in_force());
+    let mut header = loaded.header(&args.scope.of.to_string(), in_force(truth, gap));
     header.refusals = truth.refusals().to_vec();
+    items.iter().flat_map(|item| &item.refusals).for_each(|refusal| add_refusal(&mut header.refusals, refusal));
     let one = items.len() == 1;
     let content = match items.pop() {
-        Some(item) if one => OneOrMany::One(Box::new(item)),
+        Some(item) if one => OneOrMany::One(Box::new(Explanation { refusals: Vec::new(), ..item })),
         last => {
             items.extend(last);
             OneOrMany::Many { items }
@@ -302,26 +328,35 @@ fn images(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
     let kind = if one { "Explanation" } else { "ExplanationList" };
     let report = Explanations { api_version: API_VERSION, kind, header, content };
     crate::output::print(&report, args.output.format, &mut args.output.terminal())?;
+    args.output.say_refusals(&report.header.refusals);
     match gap {
-        Some(gap) => Err(unknown(&gap)),
+        Some(gap) => Err(unknown(gap)),
+        None if args.input.lacks_policy() => Err(no_policy()),
         None => Ok(fine),
     }
 }
 
-/// The controller refuses: there is no desired truth; on a live cluster what the pools still have is told.
-fn refused(image: &str, args: &Args, truth: &Truth) -> Explanation {
-    let namespace = args.namespaces.namespace.as_deref();
-    let still = truth.views().first().map(|view| Box::new(explanation(image, view, namespace, false)));
-    Explanation {
+/// The controller refuses: there is no desired truth; on a live cluster what each group of pools still has is told.
+fn refused(image: &str, args: &Args, truth: &Truth) -> Vec<Explanation> {
+    let answer = |namespace: Option<String>| Explanation {
         reference: ImageReference::parse(image).ok().map(|reference| reference.as_str().to_string()),
-        namespace: args.namespaces.namespace.clone(),
-        still_in_force: still,
+        namespace,
         ..Explanation::empty(image)
+    };
+    if truth.views().is_empty() {
+        return vec![answer(args.namespaces.namespace.clone())];
     }
+    let still = truth.views().iter().flat_map(|view| {
+        namespaces(args, view).into_iter().map(|namespace| {
+            let still = explanation(image, view, namespace.as_deref(), args.namespaces.all_namespaces, false);
+            Explanation { pools: view.pools.clone(), still_in_force: Some(Box::new(still)), ..answer(namespace) }
+        })
+    });
+    still.collect()
 }
 
 /// Everything about one image in one view.
-fn explanation(image: &str, view: &View, namespace: Option<&str>, blind: bool) -> Explanation {
+fn explanation(image: &str, view: &View, namespace: Option<&str>, all_are_asked: bool, blind: bool) -> Explanation {
     let mut item = Explanation {
         namespace: namespace.map(str::to_string),
         pools: view.pools.clone(),
@@ -335,7 +370,7 @@ fn explanation(image: &str, view: &View, namespace: Option<&str>, blind: bool) -
         Ok(resolver) => {
             describe(&mut item, &resolver, blind);
             item.why_this_file = why_this_file(&view.files, namespace);
-            if namespace.is_none() && !blind {
+            if namespace.is_none() && !all_are_asked && !blind {
                 item.differs_in = differing_namespaces(image, view, &resolver);
             }
         }

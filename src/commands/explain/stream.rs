@@ -2,15 +2,14 @@
 
 use std::io::{self, BufRead};
 
-use super::document::{Explanation, VerdictDoc};
+use super::document::{Explanation, RefusedLine, VerdictDoc};
 use super::{Args, is_lines, namespaces, unknown};
 use crate::commands::Answer;
-use crate::commands::load::Loaded;
+use crate::commands::load::{Header, Loaded};
 use crate::commands::views::{Truth, View};
 use crate::error::{Error, Result};
 use crate::model::policy::Verdict;
-use crate::model::provenance::Refusal;
-use crate::output::{Format, Terminal, clean};
+use crate::output::{API_VERSION, Format, Terminal, clean};
 use crate::resolve::Resolver;
 
 /// A longer line is no image name; it is not kept.
@@ -61,7 +60,7 @@ pub fn run(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
     }
     let blind = super::blind(loaded, &args.scope.of, args.namespaces.namespace.as_deref());
     if let Some(gap) = blind {
-        return Err(unknown(&gap));
+        return Err(unknown(gap));
     }
     let fine = if is_lines(args.output.format) {
         match views.as_slice() {
@@ -75,7 +74,8 @@ pub fn run(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
         }
     } else {
         if args.header {
-            t.json_line(&loaded.header(&args.scope.of.to_string(), truth.in_force()))?;
+            let header = loaded.header(&args.scope.of.to_string(), truth.in_force());
+            t.json_line(&HeaderLine { api_version: API_VERSION, kind: "ExplanationList", header })?;
         }
         documents(args, &views, &mut t)?
     };
@@ -83,9 +83,14 @@ pub fn run(args: &Args, loaded: &Loaded, truth: &Truth) -> Answer {
     Ok(fine)
 }
 
+/// What every document has in common, once.
 #[derive(serde::Serialize)]
-struct RefusedLine<'a> {
-    refusals: &'a [Refusal],
+#[serde(rename_all = "camelCase")]
+struct HeaderLine {
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(flatten)]
+    header: Header,
 }
 
 /// `VERDICT image`, one policy, nothing allocated for an image.

@@ -559,7 +559,10 @@ impl Explanation {
             print_candidate(t, if number == 0 { "looked up" } else { "" }, &scope, candidate.matched)?;
         }
         match self.matched {
-            Some(Matched::Default { .. }) => print_candidate(t, "", "the default, for anything else", true),
+            Some(Matched::Default { .. }) => {
+                let label = if self.candidates.is_empty() { "looked up" } else { "" };
+                print_candidate(t, label, "the default, for anything else", true)
+            }
             _ => Ok(()),
         }
     }

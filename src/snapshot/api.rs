@@ -1,7 +1,9 @@
 //! The few fields that are read of each kind. Lenient: what is absent or null is empty, what is unknown is passed over.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -221,21 +223,34 @@ lenient! {
     }
 }
 
-lenient! {
-    /// `ImageDigestMirrorSet`, `ImageTagMirrorSet` and `ImageContentSourcePolicy`: the same shape under three names.
-    MirrorSet {
-        /// `spec`
-        spec: MirrorSetSpec,
+/// `ImageDigestMirrorSet`, `ImageTagMirrorSet` and `ImageContentSourcePolicy`: the same shape under three names.
+#[derive(Clone, Debug, Default)]
+pub struct MirrorSet {
+    /// `spec`
+    pub spec: MirrorSetSpec,
+}
+
+/// `spec` of a mirror set
+#[derive(Clone, Debug, Default)]
+pub struct MirrorSetSpec {
+    /// The rules, whatever the kind calls them; [`crate::snapshot::Kind::mirror_list`] has the name.
+    pub mirrors: Vec<MirrorRule>,
+}
+
+impl MirrorSet {
+    /// `list` is what the kind calls its rules. What another kind calls them is an unknown field, which is dropped on the way.
+    ///
+    /// # Errors
+    /// Those of a wrong type.
+    pub fn read(raw: &Value, list: &str) -> Result<Self, serde_json::Error> {
+        let Some(spec) = raw.get("spec") else { return Ok(Self::default()) };
+        // Only whether it is a map.
+        Option::<HashMap<Cow<str>, IgnoredAny>>::deserialize(spec)?;
+        let mirrors = spec.get(list).map(nullable).transpose()?.unwrap_or_default();
+        Ok(Self { spec: MirrorSetSpec { mirrors } })
     }
 }
-lenient! {
-    /// `spec` of a mirror set
-    MirrorSetSpec {
-        /// The rules, whatever the kind calls them; [`crate::snapshot::Kind::mirror_list`] has the name.
-        #[serde(alias = "imageDigestMirrors", alias = "imageTagMirrors", alias = "repositoryDigestMirrors")]
-        mirrors: Vec<MirrorRule>,
-    }
-}
+
 lenient! {
     /// One source and where it is mirrored.
     MirrorRule {
@@ -500,8 +515,23 @@ mod tests {
         assert_eq!(image.spec.registry_sources.allowed_registries, None);
         assert_eq!(image.spec.registry_sources.blocked_registries, Some(vec![]));
         let value = serde_json::json!({"spec": {"imageDigestMirrors": [{"source": "a.io", "mirrors": null}]}, "x": 1});
-        let set = MirrorSet::deserialize(&value).unwrap();
+        let set = MirrorSet::read(&value, "imageDigestMirrors").unwrap();
         assert_eq!(set.spec.mirrors[0].source, "a.io");
-        assert!(MirrorSet::deserialize(&serde_json::json!({"spec": null})).unwrap().spec.mirrors.is_empty());
+        for nothing in [serde_json::json!({"spec": null}), serde_json::json!({}), serde_json::json!({"spec": {"x": 1}})]
+        {
+            assert!(MirrorSet::read(&nothing, "imageDigestMirrors").unwrap().spec.mirrors.is_empty(), "{nothing}");
+        }
+        for wrong in [serde_json::json!({"spec": "x"}), serde_json::json!({"spec": {"imageDigestMirrors": {}}})] {
+            assert!(MirrorSet::read(&wrong, "imageDigestMirrors").is_err(), "{wrong}");
+        }
+    }
+
+    /// Who turns an ImageContentSourcePolicy into an ImageDigestMirrorSet by its kind alone has no mirrors.
+    #[test]
+    fn rules_under_the_name_of_another_kind_are_none() {
+        for list in ["repositoryDigestMirrors", "imageTagMirrors", "mirrors"] {
+            let value = serde_json::json!({"spec": {list: [{"source": "a.io", "mirrors": ["b.io"]}]}});
+            assert!(MirrorSet::read(&value, "imageDigestMirrors").unwrap().spec.mirrors.is_empty(), "{list}");
+        }
     }
 }

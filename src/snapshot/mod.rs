@@ -249,7 +249,10 @@ impl Snapshot {
         self.mark_read(kind);
         macro_rules! decode {
             ($type:ty) => {
-                match <$type>::deserialize(&raw) {
+                decode!(<$type>::deserialize(&raw) =>)
+            };
+            ($read:expr =>) => {
+                match $read {
                     Ok(value) => Object { reference, metadata, value, raw, origin },
                     Err(error) => {
                         self.set_aside(kind, raw, origin, error.to_string());
@@ -258,13 +261,14 @@ impl Snapshot {
                 }
             };
         }
+        let mirror_set = || api::MirrorSet::read(&raw, kind.mirror_list());
         match kind {
             Kind::Image => self.image = Some(decode!(api::Image)),
             Kind::ClusterImagePolicy => self.cluster_image_policies.push(decode!(api::ImagePolicy)),
             Kind::ImagePolicy => self.image_policies.push(decode!(api::ImagePolicy)),
-            Kind::ImageDigestMirrorSet => self.digest_mirror_sets.push(decode!(api::MirrorSet)),
-            Kind::ImageTagMirrorSet => self.tag_mirror_sets.push(decode!(api::MirrorSet)),
-            Kind::ImageContentSourcePolicy => self.content_source_policies.push(decode!(api::MirrorSet)),
+            Kind::ImageDigestMirrorSet => self.digest_mirror_sets.push(decode!(mirror_set() =>)),
+            Kind::ImageTagMirrorSet => self.tag_mirror_sets.push(decode!(mirror_set() =>)),
+            Kind::ImageContentSourcePolicy => self.content_source_policies.push(decode!(mirror_set() =>)),
             Kind::ClusterVersion => self.cluster_version = Some(decode!(api::ClusterVersion)),
             Kind::FeatureGate => self.feature_gate = Some(decode!(api::FeatureGate)),
             Kind::Infrastructure => self.infrastructure = Some(decode!(api::Infrastructure)),

@@ -60,6 +60,10 @@ impl<'a> DataUrl<'a> {
     /// # Errors
     /// What is wrong with it, as half a sentence; content of more than 512 MiB among it.
     pub fn decode(self) -> Result<Vec<u8>, String> {
+        self.decode_within(LARGEST_FILE)
+    }
+
+    fn decode_within(self, largest: u64) -> Result<Vec<u8>, String> {
         if self.source.is_empty() {
             return Ok(Vec::new());
         }
@@ -81,9 +85,9 @@ impl<'a> DataUrl<'a> {
             "" => Ok(bytes),
             "gzip" => {
                 let mut plain = Vec::new();
-                let read = MultiGzDecoder::new(bytes.as_slice()).take(LARGEST_FILE + 1).read_to_end(&mut plain);
+                let read = MultiGzDecoder::new(bytes.as_slice()).take(largest + 1).read_to_end(&mut plain);
                 read.map_err(|error| format!("its gzip data is broken: {error}"))?;
-                if plain.len() as u64 > LARGEST_FILE {
+                if plain.len() as u64 > largest {
                     return Err("it expands to more than 512 MiB".into());
                 }
                 Ok(plain)
@@ -144,8 +148,9 @@ impl MergedFile<'_> {
             Some(Contents::Url(url)) => url.decode()?,
             Some(Contents::Generated) | None => Vec::new(),
         };
+        // Together they may have no more than one: thousands of small pieces may each expand to very much.
         for url in &self.append {
-            bytes.extend(url.decode()?);
+            bytes.extend(url.decode_within(LARGEST_FILE.saturating_sub(bytes.len() as u64))?);
         }
         Ok(bytes)
     }
@@ -296,6 +301,17 @@ mod tests {
         }
         let bomb = format!("data:;base64,{}", STANDARD.encode(gzip.finish().unwrap()));
         assert_eq!(url(&bomb, "gzip").decode(), Err("it expands to more than 512 MiB".to_string()));
+    }
+
+    #[test]
+    fn a_bomb_in_pieces_does_not_fill_the_memory() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..300 {
+            gzip.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+        let piece = format!("data:;base64,{}", STANDARD.encode(gzip.finish().unwrap()));
+        let file = MergedFile { append: vec![url(&piece, "gzip"); 1000], ..MergedFile::default() };
+        assert_eq!(file.bytes(), Err("it expands to more than 512 MiB".to_string()));
     }
 
     fn member(role: &'static str, name: &str, source: Option<&'static str>) -> Member<'static> {

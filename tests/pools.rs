@@ -223,3 +223,23 @@ fn a_refusal_leaves_the_rendered_truth() {
     assert_eq!(docker.get("quay.io/team").unwrap()[0].from[0].to_string(), "ClusterImagePolicy/team spec.scopes[0]");
     assert_eq!(in_force(&snapshot, &compiled, None)["worker"], InForce::No);
 }
+
+/// The machine-config-operator renders nothing for such a pool.
+#[test]
+fn an_empty_selector_selects_nothing() {
+    let mut everything = pool("everything", &["worker"], "");
+    everything["spec"]["machineConfigSelector"] = json!({});
+    everything["spec"]["nodeSelector"] = json!({});
+    everything["metadata"]["labels"] = json!({});
+    let worker = pool("worker", &["worker"], "rendered-worker-1");
+    let rendered = machine_config("rendered-worker-1", "worker", &[(POLICY, CUSTOM)]);
+    let own = machine_config("99-zz", "worker", &[(POLICY, CUSTOM)]);
+    let snapshot =
+        snapshot(Source::Manifests, vec![everything, worker, rendered, own, node("n", "worker", "rendered-worker-1")]);
+    let compiled = compiled(&snapshot);
+    let truth = desired(&snapshot, &compiled).unwrap();
+    let group = |name: &str| truth.groups.iter().find(|group| group.names().any(|found| found == name)).unwrap();
+    assert_eq!(default_verdict(&group("worker").files), Verdict::Rejects);
+    assert_eq!(default_verdict(&group("everything").files), Verdict::AcceptsAnything);
+    assert_eq!(&*of_node(&snapshot, &compiled, "n").unwrap().pools[0].name, "worker");
+}

@@ -181,7 +181,11 @@ impl Wanted<'_> {
     }
 }
 
+/// An empty selector selects nothing: the machine-config-operator leaves such a pool alone.
 fn selects(selector: &api::LabelSelector, labels: &Labels) -> bool {
+    if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
+        return false;
+    }
     let expression = |wanted: &api::LabelRequirement| {
         let value = labels.get(&wanted.key);
         let is_one_of = || value.is_some_and(|value| wanted.values.contains(value));

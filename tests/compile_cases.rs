@@ -572,3 +572,21 @@ fn very_many_scopes() {
     assert_eq!(attached(&read).len(), 7000 + 700);
     assert_eq!(attached(&read), attached(&generated.files));
 }
+
+/// None of this may take time that grows with the square of its size.
+#[test]
+fn one_source_with_very_many_mirrors_and_names_without_end() {
+    let mirrors: Vec<String> = (0..20_000).map(|number| format!("m.io/{number}")).collect();
+    let mirrors: Vec<&str> = mirrors.iter().map(String::as_str).collect();
+    let long = |part: &str| format!("r.io{}", part.repeat(200_000));
+    let objects = [
+        cip("a", &["quay.io/team", "*.b"]),
+        idms("a", "quay.io", &mirrors, ""),
+        image(json!({"insecureRegistries": [long(".a"), long("/a")]})),
+    ];
+    let compiled = compiled(&objects);
+    let refusals = texts(&compiled);
+    assert_eq!(refusals, Vec::<&str>::new());
+    let file = file(&compiled, "/etc/containers/registries.d/sigstore-registries.yaml").unwrap();
+    assert_eq!(file.matches("use-sigstore-attachments").count(), 20_000 + 2);
+}

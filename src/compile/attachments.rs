@@ -2,7 +2,7 @@
 //! (domain.md 2.8).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::scopes::{Policies, Scoped};
@@ -99,12 +99,18 @@ impl<'a> Probes<'a> {
     /// By position of a scope, the entries that lie in it without being it, in the order of the file.
     fn nested(&self, scopes: &[&[&Scoped]]) -> BTreeMap<usize, Vec<&'a str>> {
         let mut nested: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        let position = |scope: &str| scopes.binary_search_by(|group| (*group[0].scope).cmp(scope)).ok();
+        let lengths: HashSet<usize> = scopes.iter().map(|group| group[0].scope.len()).collect();
+        // Of a text with very many slashes or dots only pieces are compared that are as long as some scope.
+        let position = |scope: [&str; 2]| {
+            let order = |group: &&[&Scoped]| group[0].scope.bytes().cmp(scope.iter().flat_map(|part| part.bytes()));
+            let occurs = lengths.contains(&(scope[0].len() + scope[1].len()));
+            if occurs { scopes.binary_search_by(order).ok() } else { None }
+        };
         for entry in self.conf.registries.iter().map(Registry::scope) {
             for container in containers(entry, true).skip(1) {
                 let found = match container {
-                    Container::Scope(scope) => position(scope),
-                    Container::Wildcard(suffix) => position(&format!("*{suffix}")),
+                    Container::Scope(scope) => position(["", scope]),
+                    Container::Wildcard(suffix) => position(["*", suffix]),
                 };
                 if let Some(found) = found {
                     nested.entry(found).or_default().push(entry);
@@ -128,7 +134,6 @@ const PATH: &str = "/a";
 /// Where an image under the scope is pulled from: asked with a made-up image, by digest and by tag.
 fn probe<'r>(scope: &str, entry: Option<&'r Registry>, found: &mut Vec<Endpoint>) -> Result<(), Failure<'r>> {
     let Some(entry) = entry else { return Ok(()) };
-    let before = found.len();
     let mut probed: Cow<str> = match scope.strip_prefix('*').filter(|rest| rest.starts_with('.')) {
         Some(rest) => format!("matched{rest}").into(),
         None => scope.into(),
@@ -140,20 +145,23 @@ fn probe<'r>(scope: &str, entry: Option<&'r Registry>, found: &mut Vec<Endpoint>
     let failure = |text| Failure { text, entry: Some(entry) };
     let reference = ImageReference::parse_literally(&probed)
         .map_err(|error| failure(format!("error parsing scope {probed}: {error}")))?;
-    for (separator, made_up, what) in [('@', DIGEST, "digest"), (':', TAG, "tag")] {
-        let text = format!("{}{separator}{made_up}", reference.name());
+    let texts =
+        [('@', DIGEST), (':', TAG)].map(|(separator, made_up)| format!("{}{separator}{made_up}", reference.name()));
+    let images = texts.each_ref().map(|text| ImageReference::parse_literally(text));
+    let mut known: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
+    for (image, what) in images.iter().zip(["digest", "tag"]) {
         let failure = |error: &dyn std::fmt::Display| {
             failure(format!("error getting {what} sources for scope {probed}: {error}"))
         };
-        let image = ImageReference::parse_literally(&text).map_err(|error| failure(&error))?;
-        for source in entry.pull_sources(&image).map_err(|error| failure(&error))? {
+        let image = image.as_ref().map_err(|error| failure(error))?;
+        for source in entry.pull_sources(image).map_err(|error| failure(&error))? {
             if source.location.is_empty() {
                 continue;
             }
             let name = source.reference.name();
             let name = if has_made_up_path { name.strip_suffix(PATH).unwrap_or(name) } else { name };
             // A mirror that serves both digests and tags is found twice.
-            if found[before..].iter().all(|endpoint| endpoint.name != name) {
+            if known.insert(source.location) {
                 found.push(Endpoint { name: name.to_string(), from: source.from.to_vec() });
             }
         }

@@ -1,6 +1,6 @@
 //! IMP301
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::lint::nodes::{pools_in_words, writers};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -107,7 +107,7 @@ spec:
 const RHCOS: [&str; 2] = ["registry.redhat.io", "registry.access.redhat.com"];
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    let mut told: Vec<(String, String)> = Vec::new();
+    let mut told: HashSet<(String, String)> = HashSet::new();
     let sigstore = file_name(SIGSTORE_REGISTRIES);
     for group in context.groups() {
         let files = &group.files.registries_d;
@@ -117,9 +117,14 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         for (name, file) in files.iter().filter(|(name, _)| &***name != sigstore) {
             others.extend(file.docker.iter().map(|(key, _)| (&**key, (&**name, file))));
         }
+        // The node names the first of the keys that two files share, whichever it is about here.
+        let mut texts: BTreeMap<&str, Option<String>> = BTreeMap::new();
         for (key, storage) in &ours.docker {
             let (name, text, is_likely) = match others.get(&**key) {
-                Some((name, file)) => (name.to_string(), words((sigstore, ours), (name, file)), false),
+                Some((name, file)) => {
+                    let text = texts.entry(*name).or_insert_with(|| words((sigstore, ours), (*name, *file)));
+                    (name.to_string(), text.clone(), false)
+                }
                 None if RHCOS.contains(&&**key) && !files.contains_key(&*format!("{key}.yaml")) => {
                     let name = format!("{key}.yaml");
                     let rhcos = only(key);
@@ -128,10 +133,9 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 }
                 None => continue,
             };
-            if told.contains(&(key.to_string(), name.clone())) {
+            if !told.insert((key.to_string(), name.clone())) {
                 continue;
             }
-            told.push((key.to_string(), name.clone()));
             let machine_config = writers(group, &format!("{REGISTRIES_D}/{name}")).last();
             let collision = Collision { key, storage, file: &name, text, machine_config, pools: &pools, is_likely };
             findings.extend(duplicate(context, &collision));
@@ -200,9 +204,11 @@ fn node_trees(context: &Context<'_>, findings: &mut Vec<Finding>) {
             let name = path.strip_prefix(REGISTRIES_D).and_then(|rest| rest.strip_prefix('/'));
             let Some(name) = name.filter(|name| name.ends_with(".yaml") && *name != sigstore) else { continue };
             let Ok(file) = RegistriesD::read(content, &Provenance::Default("a file of a node")) else { continue };
-            let keys: Vec<&str> = file.docker.iter().map(|(key, _)| &**key).collect();
-            for (key, storage) in ours.docker.iter().filter(|(key, _)| keys.contains(&&**key)) {
-                let text = words((sigstore, ours), (name, &file));
+            let keys: HashSet<&str> = file.docker.iter().map(|(key, _)| &**key).collect();
+            let shared: Vec<_> = ours.docker.iter().filter(|(key, _)| keys.contains(&**key)).collect();
+            let words = if shared.is_empty() { None } else { words((sigstore, ours), (name, &file)) };
+            for (key, storage) in shared {
+                let text = words.clone();
                 let pools = &tree.name;
                 let collision =
                     Collision { key, storage, file: name, text, machine_config: None, pools, is_likely: false };

@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Answer {
     loaded.refuse_bare_node_files("generate")?;
     loaded.say_gaps();
     let blind = loaded.snapshot.gaps.iter().find(|gap| {
-        matches!(gap.kind, Kind::Image | Kind::ClusterImagePolicy | Kind::ImagePolicy)
+        matches!(gap.kind, Kind::Image | Kind::ClusterImagePolicy)
             && gap.reason != crate::snapshot::GapReason::NotInstalled
     });
     if let Some(gap) = blind {

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::files::spans::{self, Location};
 use crate::lint::rules::RULES;
 use crate::lint::{Context, Finding, Level, Outcome, Rule};
+use crate::model::provenance::ObjectRef;
 use crate::output::{API_VERSION, Format, Report, Style, Table, Terminal, clean};
 
 /// Find what is wrong or dangerous in the image policy of a cluster
@@ -41,6 +42,12 @@ pub struct Args {
     /// The level from which findings make the exit code 1
     #[arg(long, value_enum, default_value = "error", value_name = "LEVEL")]
     fail_on: FailOn,
+    /// Only what concerns this namespace: its own objects and those of the cluster
+    #[arg(short = 'n', long, value_name = "NAMESPACE", conflicts_with = "all_namespaces", help_heading = "Scope")]
+    namespace: Option<String>,
+    /// Objects of all namespaces (the default)
+    #[arg(short = 'A', long, help_heading = "Scope")]
+    all_namespaces: bool,
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
@@ -85,10 +92,14 @@ pub fn run(args: Args) -> Answer {
         crate::output::print(&page, args.output.format, &mut args.output.terminal())?;
         return Ok(true);
     }
-    let loaded = Loaded::load(&args.input, &args.connection, Needs::Everything, None)?;
+    let loaded = Loaded::load(&args.input, &args.connection, Needs::Everything, args.namespace.as_deref())?;
     loaded.refuse_bare_node_files("lint")?;
     let context = Context::new(&loaded.snapshot, &loaded.compiled);
-    let outcome = crate::lint::run(&context, RULES);
+    let mut outcome = crate::lint::run(&context, RULES);
+    if let Some(namespace) = &args.namespace {
+        let concerns = |object: &ObjectRef| object.namespace.as_deref().is_none_or(|own| own == namespace);
+        outcome.findings.retain(|finding| concerns(&finding.object));
+    }
     let report = LintReport::new(loaded.header("desired", None), &loaded, &outcome);
     let fails = outcome.findings.iter().any(|finding| args.fail_on.reached_by(finding.level));
     crate::output::print(&report, args.output.format, &mut args.output.terminal())?;

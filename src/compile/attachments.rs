@@ -169,13 +169,17 @@ fn probe<'r>(scope: &str, entry: Option<&'r Registry>, found: &mut Vec<Endpoint>
     Ok(())
 }
 
+const MIRRORS_TOLD: usize = 16;
+
 fn cannot_rewrite(group: &[&Scoped], failure: Failure) -> Refusal {
     let scope = &*group[0].scope;
     let text = format!("error adding clusterimagepolicy scope {scope} relevant mirrors: {}", failure.text);
     let mut causes: Vec<Cause> = group.iter().flat_map(|scoped| causes_of(scoped.from(), scope)).collect();
     if let Some(entry) = failure.entry {
         causes.extend(causes_of(&entry.from, entry.scope()));
-        causes.extend(entry.mirrors.iter().flat_map(|mirror| causes_of(&mirror.from, &mirror.location)));
+        // One entry with thousands of mirrors can stop thousands of scopes: each refusal names only the first of them.
+        let mirrors = entry.mirrors.iter().take(MIRRORS_TOLD);
+        causes.extend(mirrors.flat_map(|mirror| causes_of(&mirror.from, &mirror.location)));
     }
     refusal(RefusalReason::CannotRewrite, text, causes)
 }

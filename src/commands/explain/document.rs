@@ -41,8 +41,7 @@ pub struct ScopeGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     pub policy_file: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub in_force: Option<InForce>,
+    pub in_force: InForce,
     #[serde(serialize_with = "requirement_list")]
     pub default: Requirements,
     pub scopes: Vec<ScopeRow>,

@@ -254,7 +254,8 @@ fn scope_group(view: &View, namespace: Option<&str>) -> ScopeGroup {
         pools: view.pools.clone(),
         namespace: namespace.map(str::to_string),
         policy_file: POLICY_JSON.to_string(),
-        in_force: view.in_force,
+        // Of manifests nobody can tell.
+        in_force: view.in_force.unwrap_or(InForce::Unknown),
         default: Requirements::default(),
         scopes: Vec::new(),
         refusals: Vec::new(),

@@ -121,16 +121,28 @@ impl Found {
 fn find<'a>(origin: &'a Origin, path: &str) -> Option<(&'a SourceFile, Found)> {
     let Origin::File { source, document, pointer } = origin else { return None };
     let path = if path.is_empty() { "kind" } else { path };
-    let text = source.text.get(document.clone())?;
-    if let Some((fragment, prefix)) = item(source, document, pointer)
-        && let Some(alone) = source.text.get(fragment.clone())
-        && let Ok(found) = Walker::new(alone, fragment.start).document(&format!("{prefix}{path}"))
-    {
-        return Some((source, found));
-    }
-    let within = format!("{}{path}", in_list(pointer));
-    let found = Walker::new(text, document.start).document(&within).ok()?;
-    Some((source, found))
+    let alone = item(source, document, pointer).map(|(range, prefix)| (range, format!("{prefix}{path}")));
+    let within = (document.clone(), format!("{}{path}", in_list(pointer)));
+    alone.into_iter().chain([within]).find_map(|(range, path)| {
+        let text = source.text.get(range.clone())?;
+        let found = entry(source, &range, &path).or_else(|| Walker::new(text, range.start).document(&path).ok())?;
+        Some((&**source, found))
+    })
+}
+
+/// A scalar in a list, found in all of the list's items at once: an object with thousands of findings is parsed for the first.
+fn entry(source: &SourceFile, object: &Range<usize>, path: &str) -> Option<Found> {
+    let (list, index) = path.strip_suffix(']')?.rsplit_once('[')?;
+    let index: usize = index.parse().ok()?;
+    // No pointer begins so.
+    let items = source.items(object.start, &format!("#{list}"), || {
+        let text = source.text.get(object.clone()).unwrap_or_default();
+        Walker::new(text, object.start).items(list).unwrap_or_default()
+    });
+    let value = items.get(index)?.clone();
+    let (event, _) = Walker::new(source.text.get(value.clone())?, value.start).root().ok()?;
+    event.scalar()?;
+    Some(Found { key: None, value, block: false, complete: true })
 }
 
 /// `/items/3` as `items[3].`
@@ -405,6 +417,36 @@ spec:
         text
   empty:
 ";
+
+    /// Parsing the object once for each of them would take minutes.
+    #[test]
+    fn thousands_of_entries_of_one_object() {
+        let entries: String = (0..5_000).map(|index| format!("  - 'r{index}.io' # {index}\n")).collect();
+        for (text, pointer) in [
+            (format!("kind: A\nspec:\n  a: &x [a]\n  scopes:\n{entries}"), ""),
+            (
+                format!("items:\n- kind: A\n  spec:\n   a: 1\n   scopes:\n{}", entries.replace("  -", "    -")),
+                "/items/0",
+            ),
+        ] {
+            let origin = origin(&text, pointer);
+            for index in 0..5_000 {
+                let found = locate(&origin, &format!("spec.scopes[{index}]")).unwrap();
+                let (line, width) = (index + if pointer.is_empty() { 5 } else { 6 }, format!("'r{index}.io'").len());
+                assert_eq!((found.line, found.end_column - found.column), (line, width));
+            }
+            assert!(
+                locate(&origin, "spec.scopes[5000]").is_some_and(|location| location.line > 3),
+                "the list stands for it"
+            );
+        }
+        let mixed = origin("spec:\n  k: &x y\n  l: [a, {b: c}, *x, [d]]\n", "");
+        for (path, expected) in
+            [("spec.l[0]", "a"), ("spec.l[1]", "{b: c}"), ("spec.l[1].b", "c"), ("spec.l[3][0]", "d")]
+        {
+            assert_eq!(marked(&mixed, path).2, expected, "{path}");
+        }
+    }
 
     #[test]
     fn a_private_key_is_no_excerpt() {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::formats::is_dns1123_labels;
-use super::text::quoted;
 use super::{ApiRule, Causes, present};
+use crate::model::go_text::quote;
 
 /// Bytes of all annotations together.
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
@@ -70,7 +70,7 @@ fn validate_annotations(metadata: &Map<String, Value>, causes: &mut Causes) {
 
 fn invalid(value: &str, problems: &[String], causes: &mut Causes) {
     for problem in problems {
-        causes.push(ApiRule::Field, &Value::from(value), format!("Invalid value: {}: {problem}", quoted(value)));
+        causes.push(ApiRule::Field, &Value::from(value), format!("Invalid value: {}: {problem}", quote(value)));
     }
 }
 

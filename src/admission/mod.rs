@@ -10,9 +10,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use crate::model::go_text::quote;
 use crate::model::release::Release;
 use schema::{Schema, Shape, schema_of};
-use text::{bad_value, quoted};
+use text::bad_value;
 
 /// One cause of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Causes {
             && !one_of.is_empty()
             && !value.as_str().is_some_and(|text| one_of.contains(&text))
         {
-            let values: Vec<String> = one_of.iter().map(|value| quoted(value)).collect();
+            let values: Vec<String> = one_of.iter().map(|value| quote(value)).collect();
             let message = format!("Unsupported value: {}: supported values: {}", bad_value(value), values.join(", "));
             self.push_blocking(schema.rule, value, message);
         }
@@ -177,7 +178,7 @@ impl Causes {
     }
 
     fn wrong_type(&mut self, rule: ApiRule, value: &Value, expected: &str, found: &str) {
-        let found = quoted(found);
+        let found = quote(found);
         let message = format!("Invalid value: {found}: {} in body must be of type {expected}: {found}", self.path);
         self.push_blocking(rule, value, message);
     }
@@ -190,7 +191,7 @@ impl Causes {
             } else if length < *least {
                 let message = format!(
                     "Invalid value: {}: {} in body should be at least {least} chars long",
-                    quoted(text),
+                    quote(text),
                     self.path
                 );
                 self.push(schema.rule, value, message);
@@ -198,7 +199,7 @@ impl Causes {
                 && !(pattern.holds)(text)
             {
                 let message =
-                    format!("Invalid value: {}: {} in body should match '{}'", quoted(text), self.path, pattern.text);
+                    format!("Invalid value: {}: {} in body should match '{}'", quote(text), self.path, pattern.text);
                 self.push(schema.rule, value, message);
             }
         }
@@ -262,7 +263,7 @@ impl Causes {
                 Ok(false) => check.message.to_string(),
                 Err(error) => format!("{error} evaluating rule: {}", check.message),
             };
-            let message = format!("Invalid value: {}: {problem}", quoted(schema.shape.name()));
+            let message = format!("Invalid value: {}: {problem}", quote(schema.shape.name()));
             self.push(check.rule, value, message);
         }
         match (&schema.shape, value) {

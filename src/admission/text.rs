@@ -4,48 +4,16 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use crate::model::encoding::push_json_string;
+use crate::model::go_text::quote;
+
 /// How deep a list is printed. What is deeper comes from no person and prints as an empty list.
 const DEPTH: usize = 64;
-
-/// `fmt.Sprintf("%q", text)`.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            ' '..='~' => out.push(c),
-            _ if c.is_ascii() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            _ if is_printable(c) => out.push(c),
-            _ if u32::from(c) < 0x10000 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            _ => out.push_str(&format!("\\U{:08x}", u32::from(c))),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Go and Rust print the same categories. Rust's own escaping also escapes a combining mark, but only where it begins the text.
-fn is_printable(c: char) -> bool {
-    let mut buffer = [b'.'; 5];
-    let length = c.len_utf8();
-    c.encode_utf8(&mut buffer[1..]);
-    let text = std::str::from_utf8(&buffer[..=length]).unwrap_or_default();
-    text.escape_debug().nth(1) == Some(c)
-}
 
 /// A value as the bad value of a field error.
 pub(super) fn bad_value(value: &Value) -> String {
     match value {
-        Value::String(text) => quoted(text),
+        Value::String(text) => quote(text),
         Value::Number(number) => match number.as_i64() {
             Some(integer) => integer.to_string(),
             None => float(number.as_f64().unwrap_or_default(), -4..6, 2),
@@ -72,27 +40,10 @@ fn json(value: &Value, depth: usize) -> String {
     }
 }
 
-/// JSON text with the characters escaped that Go keeps out of HTML and JavaScript.
 fn json_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | ..' ' if c != ' ' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    let mut bytes = Vec::with_capacity(text.len() + 2);
+    push_json_string(&mut bytes, text);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The shortest digits that read back as the number; with an exponent where it is not among the `plain` ones. A negative exponent
@@ -125,7 +76,7 @@ mod tests {
             ("\u{301}", "\"\u{301}\""),
             ("\u{200d}\u{2028}\u{feff}\u{a0}\u{e0001}", r#""\u200d\u2028\ufeff\u00a0\U000e0001""#),
         ] {
-            assert_eq!(quoted(text), expected, "{text:?}");
+            assert_eq!(quote(text), expected, "{text:?}");
         }
     }
 

@@ -14,6 +14,7 @@ pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_i
 pub use read::{block_on_read, read};
 
 use crate::error::{Error, Result};
+use crate::output::is_unsafe;
 
 /// Runs `work` on a runtime of its own until it ends or somebody presses Ctrl-C.
 ///
@@ -50,9 +51,7 @@ fn plain(text: &str, most: usize) -> String {
     let mut line = String::new();
     let mut letters = 0;
     for letter in text.chars() {
-        let unseen = letter.is_control()
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        let letter = if unseen { ' ' } else { letter };
+        let letter = if is_unsafe(letter) { ' ' } else { letter };
         if letter == ' ' && (line.is_empty() || line.ends_with(' ')) {
             continue;
         }

@@ -75,6 +75,7 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
     if !loaded.snapshot.node_trees.is_empty() {
         return of_trees(loaded, scope);
     }
+    let mut answers = None;
     let (groups, refusals, missing) = match &scope.of {
         Of::Node(name) => {
             let group = pools::of_node(&loaded.snapshot, &loaded.compiled, name).map_err(|message| {
@@ -89,16 +90,17 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
             let truth = pools::rendered(&loaded.snapshot, &loaded.compiled);
             (truth.groups, Vec::new(), truth.missing)
         }
-        Of::Desired => match pools::desired(&loaded.snapshot, &loaded.compiled) {
-            Ok(truth) => (truth.groups, Vec::new(), truth.missing),
-            Err(refusals) => (pools::rendered(&loaded.snapshot, &loaded.compiled).groups, refusals, Vec::new()),
-        },
+        Of::Desired => {
+            let desired = pools::desired(&loaded.snapshot, &loaded.compiled);
+            if loaded.snapshot.source != Source::Manifests && !loaded.hypothetical {
+                answers = Some(in_force(&loaded.snapshot, &loaded.compiled, desired.as_ref().ok()));
+            }
+            match desired {
+                Ok(truth) => (truth.groups, Vec::new(), truth.missing),
+                Err(refusals) => (pools::rendered(&loaded.snapshot, &loaded.compiled).groups, refusals, Vec::new()),
+            }
+        }
     };
-    let answers = (scope.of == Of::Desired && loaded.snapshot.source != Source::Manifests && !loaded.hypothetical)
-        .then(|| {
-            let desired = pools::desired(&loaded.snapshot, &loaded.compiled).ok();
-            in_force(&loaded.snapshot, &loaded.compiled, desired.as_ref())
-        });
     let mut views: Vec<View> = groups.iter().map(|group| view(group, answers.as_ref())).collect();
     if let Some(pool) = &scope.pool {
         views.retain(|view| view.pools.contains(pool));

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::model::private_keys;
 
 pub use table::Table;
-pub use terminal::{Color, Style, Terminal, clean};
+pub use terminal::{Color, Style, Terminal, clean, is_unsafe};
 
 /// `apiVersion` of every document that is printed.
 pub const API_VERSION: &str = "imagepolicy.openshift.io/v1alpha1";
@@ -87,7 +87,7 @@ pub fn json(document: &(impl Serialize + ?Sized), pretty: bool) -> io::Result<St
 /// A document as YAML that kubectl reads as it was meant: serde_yaml would write `y` and `on` without quotes.
 pub fn yaml(document: &(impl Serialize + ?Sized)) -> io::Result<String> {
     let text = crate::files::yaml::emit(&without_private_keys(document)?);
-    if text.contains(|character| !matches!(character, '\n' | '\t') && terminal::is_unsafe(character)) {
+    if text.contains(|character| !matches!(character, '\n' | '\t') && is_unsafe(character)) {
         // The emitter leaves bidirectional overrides as they are. JSON is YAML, with everything escaped.
         return Ok(json(document, true)? + "\n");
     }
@@ -132,7 +132,7 @@ struct Escaping<F> {
 impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaping<F> {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some(at) = rest.find(terminal::is_unsafe) {
+        while let Some(at) = rest.find(is_unsafe) {
             let (before, from) = rest.split_at(at);
             writer.write_all(before.as_bytes())?;
             let mut characters = from.chars();
@@ -189,7 +189,7 @@ mod tests {
     fn yaml_has_no_character_that_a_terminal_obeys() {
         let document = serde_json::json!({"a": "x\u{9b}31m\u{7f}\u{202e}y\u{1b}[0m\nz"});
         let text = yaml(&document).unwrap();
-        assert!(!text.contains(|character| character != '\n' && terminal::is_unsafe(character)), "{text:?}");
+        assert!(!text.contains(|character| character != '\n' && is_unsafe(character)), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
     }
 

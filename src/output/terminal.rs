@@ -167,7 +167,7 @@ fn terminal_width() -> Option<usize> {
 
 /// Whether a terminal would do something else with the character than show it: control characters, and those that
 /// turn the direction of text so that it reads as something else.
-pub(super) fn is_unsafe(character: char) -> bool {
+pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

@@ -243,3 +243,46 @@ fn an_empty_selector_selects_nothing() {
     assert_eq!(default_verdict(&group("everything").files), Verdict::AcceptsAnything);
     assert_eq!(&*of_node(&snapshot, &compiled, "n").unwrap().pools[0].name, "worker");
 }
+
+#[test]
+fn the_bytes_of_every_truth() {
+    use oc_imagepolicy::compile::pools::{Which, contents};
+    let text = |files: &std::collections::BTreeMap<String, Vec<u8>>, path: &str| {
+        String::from_utf8(files[path].clone()).unwrap()
+    };
+    let snapshot = snapshot(
+        Source::MustGather,
+        vec![
+            version(),
+            allowed(&["quay.io"]),
+            pool("worker", &["worker"], "rendered-worker-1"),
+            pool("infra", &["worker", "infra"], "rendered-infra-1"),
+            machine_config("51-infra", "infra", &[(POLICY, CUSTOM)]),
+            machine_config("rendered-worker-1", "", &[("/etc/containers/registries.d/a.yaml", "docker: {}\n")]),
+            node("w-1", "worker", "rendered-worker-1"),
+        ],
+    );
+    let compiled = compiled(&snapshot);
+    let of = |which, pool| contents(&snapshot, &compiled, which, pool);
+    let generated =
+        compiled.generated.as_ref().unwrap().contents().into_iter().find(|(path, _)| path == POLICY).unwrap();
+    let worker = of(Which::Desired, "worker").unwrap();
+    assert_eq!(worker[POLICY], generated.1);
+    // Nobody delivers it: what OpenShift ships.
+    assert!(
+        text(&worker, "/etc/containers/registries.conf").starts_with("unqualified-search-registries = ['registry.")
+    );
+    assert_eq!(text(&of(Which::Desired, "infra").unwrap(), POLICY), CUSTOM);
+    for rendered in [of(Which::Rendered, "worker"), of(Which::Node("w-1"), "")] {
+        let rendered = rendered.unwrap();
+        assert_eq!(text(&rendered, "/etc/containers/registries.d/a.yaml"), "docker: {}\n");
+        assert_eq!(text(&rendered, POLICY), oc_imagepolicy::model::policy_write::TEMPLATE);
+    }
+    for (which, pool, why) in [
+        (Which::Rendered, "infra", "the files of pool infra are not known"),
+        (Which::Desired, "gpu", "the files of pool gpu are not known"),
+        (Which::Node("x"), "", "node x is not known"),
+    ] {
+        assert_eq!(of(which, pool).unwrap_err(), why);
+    }
+}

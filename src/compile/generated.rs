@@ -28,6 +28,7 @@ pub struct Generated {
 }
 
 /// One file that the controller writes. Its bytes come about when they are asked for: a policy.json may have 100 MB.
+#[derive(Clone)]
 pub struct GeneratedFile<'a> {
     /// On the node.
     pub path: String,
@@ -35,6 +36,7 @@ pub struct GeneratedFile<'a> {
     release: &'static Release,
 }
 
+#[derive(Clone, Copy)]
 enum Content<'a> {
     Registries(&'a RegistriesConf),
     Policy(&'a Policy, Option<&'a Additions>, PolicyForm),

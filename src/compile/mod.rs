@@ -3,6 +3,7 @@
 
 mod attachments;
 mod attribution;
+mod contents;
 mod generated;
 pub mod in_force;
 mod mirrors;

@@ -1,5 +1,7 @@
 //! Which pool gets what: the three truths (interface.md 2), last writers and losers, and whether what is asked for is in force.
 
+pub use super::contents::{Content, Files, Which, contents, files};
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,8 +63,18 @@ pub struct Truth {
 /// What the controller refuses: then there is no such thing.
 pub fn desired(snapshot: &Snapshot, compiled: &Compiled) -> Result<Truth, Vec<Refusal>> {
     let generated = compiled.generated.as_ref().map_err(Vec::clone)?;
+    let merged = desired_merges(snapshot, compiled, generated);
+    Ok(Truth { groups: grouped(merged, |files| with_generated(files, generated)), missing: Vec::new() })
+}
+
+/// What is desired of each pool, merged: who writes which file.
+pub(super) fn desired_merges<'a>(
+    snapshot: &'a Snapshot,
+    compiled: &Compiled,
+    generated: &Generated,
+) -> Vec<MergedPool<'a>> {
     let pools = pools(snapshot);
-    let mut merged: Vec<(Pool, BTreeMap<String, MergedFile>)> = Vec::new();
+    let mut merged = Vec::new();
     let paths: Vec<String> = generated.files().into_iter().map(|file| file.path).collect();
     for wanted in &pools {
         let foreign = snapshot.machine_configs.iter().filter(|object| !is_recomputed(object, &pools));
@@ -84,7 +96,7 @@ pub fn desired(snapshot: &Snapshot, compiled: &Compiled) -> Result<Truth, Vec<Re
         }
         merged.push(merged_pool(wanted, members, compiled));
     }
-    Ok(Truth { groups: grouped(merged, |files| with_generated(files, generated)), missing: Vec::new() })
+    merged
 }
 
 /// What the machine-config-operator last rendered: `spec.configuration.name` of each pool.
@@ -168,7 +180,7 @@ fn is_built_in(pool: &Object<api::MachineConfigPool>) -> bool {
 }
 
 impl Wanted<'_> {
-    fn unlabelled(name: &str) -> Self {
+    pub(super) fn unlabelled(name: &str) -> Self {
         Self { name: name.into(), is_built_in: false, selector: None }
     }
 
@@ -220,7 +232,7 @@ pub(super) fn member(object: &Object<api::MachineConfig>) -> Member<'_> {
 }
 
 /// Whether a node reads the file when it pulls.
-fn is_read_by_nodes(path: &str) -> bool {
+pub(super) fn is_read_by_nodes(path: &str) -> bool {
     let in_folder = |folder: &str, ending| {
         let name = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
         name.is_some_and(|name| !name.contains('/') && name.ends_with(ending))
@@ -232,16 +244,16 @@ fn is_read_by_nodes(path: &str) -> bool {
         || in_folder(REGISTRIES_D, ".yaml")
 }
 
-type MergedPool<'a> = (Pool, BTreeMap<String, MergedFile<'a>>);
+pub(super) type MergedPool<'a> = (Pool, BTreeMap<String, MergedFile<'a>>);
 
-fn merged_pool<'a>(pool: &Wanted, members: Vec<Member<'a>>, compiled: &Compiled) -> MergedPool<'a> {
+pub(super) fn merged_pool<'a>(pool: &Wanted, members: Vec<Member<'a>>, compiled: &Compiled) -> MergedPool<'a> {
     let (machine_configs, files) = merge(members, compiled.release);
     let writers = files.iter().map(|(path, file)| (path.clone(), file.writers.clone())).collect();
     (Pool { name: Arc::clone(&pool.name), machine_configs, writers }, files)
 }
 
 /// The content is the rendered one's; who wrote a file is found by merging its sources again (domain.md 3.4).
-fn rendered_pool<'a>(
+pub(super) fn rendered_pool<'a>(
     snapshot: &'a Snapshot,
     compiled: &Compiled,
     pool: &'a Object<api::MachineConfigPool>,

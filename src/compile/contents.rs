@@ -1,0 +1,155 @@
+//! The bytes of the files that nodes have, or would have: what is written in MachineConfigs as it is, and what the controller would
+//! generate put together when somebody asks for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::generated::GeneratedFile;
+use super::pools::{
+    MergedPool, Wanted, current_config, desired_merges, machine_config, member, merged_pool, pool_of_node,
+    rendered_pool,
+};
+use super::{Compiled, Generated};
+use crate::model::machine_config::{self, MergedFile};
+use crate::model::node_files::{POLICY_JSON, REGISTRIES_CONF};
+use crate::model::policy_write::TEMPLATE;
+use crate::snapshot::Snapshot;
+
+/// One of the three truths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// What the objects ask for.
+    Desired,
+    /// What the machine-config-operator last rendered for a pool.
+    Rendered,
+    /// What the node of this name has.
+    Node(&'a str),
+}
+
+/// The files of a pool's nodes that concern images, by path.
+pub type Files<'a> = BTreeMap<String, Content<'a>>;
+
+/// The content of one file. Its bytes come about when they are asked for: a policy.json may have 100 MB, and every namespace may
+/// have one.
+#[derive(Clone)]
+pub struct Content<'a> {
+    start: Start<'a>,
+    written: MergedFile<'a>,
+}
+
+#[derive(Clone)]
+enum Start<'a> {
+    Written,
+    Generated(GeneratedFile<'a>),
+    Shipped(&'static str),
+}
+
+impl<'a> Content<'a> {
+    /// All of it.
+    ///
+    /// # Errors
+    /// Half a sentence: why what a MachineConfig holds cannot be decoded.
+    pub fn bytes(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = match &self.start {
+            Start::Written => return self.written.bytes(),
+            Start::Generated(file) => file.bytes(),
+            Start::Shipped(text) => text.as_bytes().to_vec(),
+        };
+        bytes.extend(self.written.bytes()?);
+        Ok(bytes)
+    }
+
+    /// Where nothing is added to what the controller generates: that.
+    pub fn generated(&self) -> Option<&GeneratedFile<'a>> {
+        match &self.start {
+            Start::Generated(file) if self.written.append.is_empty() => Some(file),
+            _ => None,
+        }
+    }
+}
+
+/// The files of every pool, in one of the truths; pools of which that truth is not known are absent. Of a node its files stand under
+/// the name of its pool, or its own where no pool takes it.
+///
+/// # Errors
+/// A sentence: the controller refuses what is desired, or there is no such node.
+pub fn files<'a>(
+    snapshot: &'a Snapshot,
+    compiled: &'a Compiled,
+    which: Which<'_>,
+) -> Result<Vec<(Arc<str>, Files<'a>)>, String> {
+    match which {
+        Which::Desired => {
+            let generated = compiled.generated.as_ref().map_err(|refusals| {
+                let first = refusals.first().map(|refusal| refusal.text.as_str()).unwrap_or_default();
+                format!("the controller refuses: {first}")
+            })?;
+            let merged = desired_merges(snapshot, compiled, generated);
+            Ok(merged.into_iter().map(|pool| of_pool(pool, Some(generated))).collect())
+        }
+        Which::Rendered => {
+            let merged = snapshot.pools.iter().filter_map(|pool| {
+                let rendered = machine_config(snapshot, &pool.value.spec.configuration.name)?;
+                Some(rendered_pool(snapshot, compiled, pool, rendered))
+            });
+            Ok(merged.map(|pool| of_pool(pool, None)).collect())
+        }
+        Which::Node(name) => {
+            let node = snapshot.nodes.iter().find(|object| object.metadata.name == name);
+            let node = node.ok_or_else(|| format!("node {name} is not known"))?;
+            let current = current_config(node).unwrap_or_default();
+            let object = machine_config(snapshot, current)
+                .ok_or_else(|| format!("MachineConfig {current} of node {name} is not known"))?;
+            let merged = match pool_of_node(snapshot, node) {
+                Some(pool) => rendered_pool(snapshot, compiled, pool, object),
+                None => merged_pool(&Wanted::unlabelled(name), vec![member(object)], compiled),
+            };
+            Ok(vec![of_pool(merged, None)])
+        }
+    }
+}
+
+/// The bytes of every file of one pool that concerns images, as nodes have them. Makes all of them at once: see [`files`] for where
+/// there may be very many. With [`Which::Node`] the pool does not matter.
+///
+/// # Errors
+/// A sentence: as [`files`], the truth of this pool is not known, or a file cannot be decoded.
+pub fn contents(
+    snapshot: &Snapshot,
+    compiled: &Compiled,
+    which: Which<'_>,
+    pool: &str,
+) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let all = files(snapshot, compiled, which)?;
+    let found = all.into_iter().find(|(name, _)| matches!(which, Which::Node(_)) || **name == *pool);
+    let (_, found) = found.ok_or_else(|| format!("the files of pool {pool} are not known"))?;
+    let read = |(path, content): (String, Content)| match content.bytes() {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(why) => Err(format!("{path} cannot be read: {why}")),
+    };
+    found.into_iter().map(read).collect()
+}
+
+fn of_pool<'a>((pool, merged): MergedPool<'a>, generated: Option<&'a Generated>) -> (Arc<str>, Files<'a>) {
+    let mut by_path: BTreeMap<String, GeneratedFile<'a>> = BTreeMap::new();
+    if let Some(generated) = generated {
+        by_path.extend(generated.files().into_iter().map(|file| (file.path.clone(), file)));
+    }
+    let content = |(path, file): (String, MergedFile<'a>)| {
+        let is_generated = file.contents == Some(machine_config::Contents::Generated);
+        let start = match by_path.remove(&path) {
+            Some(generated) if is_generated => Start::Generated(generated),
+            _ => Start::Written,
+        };
+        (path, Content { start, written: file })
+    };
+    let mut files: Files<'a> = merged.into_iter().map(content).collect();
+    for (path, text) in [(POLICY_JSON, TEMPLATE), (REGISTRIES_CONF, SHIPPED_REGISTRIES_CONF)] {
+        let shipped = Content { start: Start::Shipped(text), written: MergedFile::default() };
+        files.entry(path.to_string()).or_insert(shipped);
+    }
+    (pool.name, files)
+}
+
+/// What OpenShift's own MachineConfig for every role delivers.
+const SHIPPED_REGISTRIES_CONF: &str = "unqualified-search-registries = ['registry.access.redhat.com', 'docker.io']\n";

@@ -8,7 +8,7 @@
 //!  files ────────┘       └─────────── lint ←─────┘
 //! ```
 //!
-//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve` and `lint` know
+//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve`, `lint` and `rollout` know
 //! no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
 //! [`snapshot::Snapshot`]; `commands` load, make one pure call and hand a report to `output`.
 
@@ -22,4 +22,5 @@ pub mod lint;
 pub mod model;
 pub mod output;
 pub mod resolve;
+pub mod rollout;
 pub mod snapshot;

@@ -62,7 +62,7 @@ impl<'a> Contained<'a> {
         }
         let mut answer = InForce::Yes;
         for node in &self.snapshot.nodes {
-            if !pool_of_node(self.snapshot, node).is_some_and(|of_node| std::ptr::eq(of_node, pool)) {
+            if !pool_of_node(self.snapshot, &node.metadata.labels).is_some_and(|of_node| std::ptr::eq(of_node, pool)) {
                 continue;
             }
             match current_config(node).and_then(|current| self.has(current, wanted)) {

@@ -130,7 +130,7 @@ pub fn of_node(snapshot: &Snapshot, compiled: &Compiled, node: &str) -> Result<P
     let current = current_config(object).ok_or_else(|| format!("node {node} has no annotation {CURRENT_CONFIG}"))?;
     let machine_config = machine_config(snapshot, current)
         .ok_or_else(|| format!("MachineConfig {current} of node {node} is not known"))?;
-    let pool = pool_of_node(snapshot, object);
+    let pool = pool_of_node(snapshot, &object.metadata.labels);
     let merged = match pool {
         Some(pool) => rendered_pool(snapshot, compiled, pool, machine_config),
         None => merged_pool(&Wanted::unlabelled(node), vec![member(machine_config)], compiled),
@@ -415,13 +415,14 @@ pub(super) fn current_config<T>(node: &Object<T>) -> Option<&str> {
 }
 
 /// A node that a custom pool selects belongs to that one rather than to worker; master wins over everything.
-pub(super) fn pool_of_node<'a>(
+pub(crate) fn pool_of_node<'a>(
     snapshot: &'a Snapshot,
-    node: &Object<api::Node>,
+    labels: &BTreeMap<String, String>,
 ) -> Option<&'a Object<api::MachineConfigPool>> {
-    let selecting = snapshot.pools.iter().filter(|pool| {
-        pool.value.spec.node_selector.as_ref().is_some_and(|selector| selects(selector, &node.metadata.labels))
-    });
+    let selecting = snapshot
+        .pools
+        .iter()
+        .filter(|pool| pool.value.spec.node_selector.as_ref().is_some_and(|selector| selects(selector, labels)));
     selecting.min_by_key(|pool| match pool.metadata.name.as_str() {
         "master" => 0,
         "arbiter" => 1,

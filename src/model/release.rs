@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::node_files::PolicyForm;
+use super::node_files::{NAMESPACE_POLICIES, POLICY_JSON, PolicyForm, REGISTRIES_CONF, REGISTRIES_D};
 
 /// A release of OpenShift and what the machine-config-controller, the API server and the nodes of it do.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,65 @@ pub struct Release {
     pub signatures_by_default: bool,
     /// The version of ClusterImagePolicy and ImagePolicy that is served.
     pub policy_version: &'static str,
+    /// Whether NodeDisruptionPolicy is on without a feature set (4.17).
+    pub node_disruption_by_default: bool,
+    /// What nodes do about changed files where NodeDisruptionPolicy is on and nobody says otherwise.
+    pub node_disruption: &'static [DisruptionRule],
+    /// The same where it is off.
+    pub legacy_disruption: &'static [DisruptionRule],
+    /// ConfigMap image-registry-override-drain keeps nodes from being drained (to 4.16).
+    pub drain_can_be_overridden: bool,
 }
+
+/// What nodes do when a file changes that is, or lies below, this path. What has no rule reboots them (domain.md 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DisruptionRule {
+    /// A file or a directory.
+    pub path: &'static str,
+    /// What they do.
+    pub action: DefaultAction,
+}
+
+/// What a [`DisruptionRule`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultAction {
+    /// Nothing.
+    Nothing,
+    /// `systemctl reload crio`
+    ReloadCrio,
+    /// CRI-O and what it depends on are restarted.
+    RestartCrio,
+    /// Of registries.conf: a reload, after a drain where the change may break what runs.
+    Special,
+}
+
+/// Where a key may lie whose change needs no reboot.
+pub const REBOOT_FREE_KEY: &str = "/etc/machine-config-daemon/no-reboot/containers-gpg.pub";
+
+const fn disruption(path: &'static str, action: DefaultAction) -> DisruptionRule {
+    DisruptionRule { path, action }
+}
+
+const CA_BUNDLE: &str = "/etc/pki/ca-trust/source/anchors/openshift-config-user-ca-bundle.crt";
+
+const LEGACY: &[DisruptionRule] = &[
+    disruption(POLICY_JSON, DefaultAction::ReloadCrio),
+    disruption(REGISTRIES_CONF, DefaultAction::Special),
+    disruption(REBOOT_FREE_KEY, DefaultAction::ReloadCrio),
+    disruption(REGISTRIES_D, DefaultAction::ReloadCrio),
+];
+
+/// In the order in which releases added to it: 4.16 has no directories yet, 4.17 lacks the last.
+const NODE_DISRUPTION: &[DisruptionRule] = &[
+    disruption(POLICY_JSON, DefaultAction::ReloadCrio),
+    disruption(REGISTRIES_CONF, DefaultAction::Special),
+    disruption(REBOOT_FREE_KEY, DefaultAction::ReloadCrio),
+    disruption("/var/lib/kubelet/config.json", DefaultAction::Nothing),
+    disruption(CA_BUNDLE, DefaultAction::RestartCrio),
+    disruption(REGISTRIES_D, DefaultAction::ReloadCrio),
+    disruption("/etc/nmstate/openshift", DefaultAction::Nothing),
+    disruption(NAMESPACE_POLICIES, DefaultAction::ReloadCrio),
+];
 
 /// Which schemas and rules the API server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +146,10 @@ const BASE: Release = Release {
     merges_worker_role_first: false,
     signatures_by_default: false,
     policy_version: "v1alpha1",
+    node_disruption_by_default: false,
+    node_disruption: &[],
+    legacy_disruption: LEGACY.split_at(3).0,
+    drain_can_be_overridden: true,
 };
 const R4_15: Release = Release { version: (4, 15), merges_worker_role_first: true, ..BASE };
 const R4_16: Release = Release {
@@ -96,6 +158,8 @@ const R4_16: Release = Release {
     skips_payload_scopes: true,
     writes_empty_transports: false,
     mirror_formats: true,
+    node_disruption: NODE_DISRUPTION.split_at(5).0,
+    legacy_disruption: LEGACY,
     ..R4_15
 };
 const R4_17: Release = Release {
@@ -103,6 +167,9 @@ const R4_17: Release = Release {
     skips_payload_scopes: false,
     policy_form: PolicyForm::Indented(2),
     attachments_for_mirrors: true,
+    node_disruption_by_default: true,
+    node_disruption: NODE_DISRUPTION.split_at(7).0,
+    drain_can_be_overridden: false,
     ..R4_16
 };
 const R4_18: Release = Release {
@@ -110,6 +177,7 @@ const R4_18: Release = Release {
     api: ApiGeneration::V4_18,
     image_policies: true,
     namespace_form: PolicyForm::Indented(1),
+    node_disruption: NODE_DISRUPTION,
     ..R4_17
 };
 const R4_19: Release = Release {

@@ -336,6 +336,19 @@ impl Snapshot {
         self.read[kind as usize]
     }
 
+    /// Whether the cluster's release has the feature gate on; `None` where nothing says so.
+    pub fn has_gate(&self, name: &str) -> Option<bool> {
+        let version = self.cluster_version.as_ref().map(|version| version.value.status.desired.version.as_str());
+        let gates = self.feature_gate.as_ref()?.value.status.feature_gates.as_slice();
+        let of_version = gates.iter().find(|gates| Some(gates.version.as_str()) == version);
+        let gates = match (of_version, gates) {
+            (Some(gates), _) | (None, [gates]) => gates,
+            _ => return None,
+        };
+        let has = |names: &[api::GateName]| names.iter().any(|gate| gate.name == name);
+        has(&gates.enabled).then_some(true).or(has(&gates.disabled).then_some(false))
+    }
+
     /// All ImageDigestMirrorSets, then ImageContentSourcePolicies, then ImageTagMirrorSets: the controller's order.
     pub fn mirror_sets(&self) -> impl Iterator<Item = (Kind, &Object<api::MirrorSet>)> {
         let digest = self.digest_mirror_sets.iter().map(|set| (Kind::ImageDigestMirrorSet, set));

@@ -100,7 +100,7 @@ pub fn files<'a>(
             let current = current_config(node).unwrap_or_default();
             let object = machine_config(snapshot, current)
                 .ok_or_else(|| format!("MachineConfig {current} of node {name} is not known"))?;
-            let merged = match pool_of_node(snapshot, node) {
+            let merged = match pool_of_node(snapshot, &node.metadata.labels) {
                 Some(pool) => rendered_pool(snapshot, compiled, pool, object),
                 None => merged_pool(&Wanted::unlabelled(name), vec![member(object)], compiled),
             };

@@ -12,6 +12,7 @@ use crate::model::machine_config::merge;
 use crate::model::node_files::{NamespaceFile, NodeFiles};
 use crate::model::policy::{Policy, Sourced};
 use crate::model::registries_conf::RegistriesConf;
+use crate::model::release::Release;
 use crate::snapshot::{Kind, Object, Snapshot, api};
 
 /// Whether nodes have what the objects ask for.
@@ -39,11 +40,17 @@ pub fn in_force(snapshot: &Snapshot, compiled: &Compiled, desired: Option<&Truth
     pools(snapshot).iter().map(|pool| (Arc::clone(&pool.name), of_pool(pool))).collect()
 }
 
-/// Rendered MachineConfigs as they are compared with what is desired.
+/// Whether nodes with this MachineConfig do the same as with `wanted`, whoever asked for it and whatever the MachineConfig's name.
+pub fn delivers(machine_config: &Object<api::MachineConfig>, wanted: &NodeFiles, release: &Release) -> bool {
+    let (_, files) = merge(vec![member(machine_config)], release);
+    have_same_content(&whole(&files), wanted)
+}
+
+/// Rendered MachineConfigs as they were compared with what is desired: by name and the group of pools that wants it.
 struct Contained<'a> {
     snapshot: &'a Snapshot,
     compiled: &'a Compiled,
-    known: HashMap<&'a str, Option<NodeFiles>>,
+    known: HashMap<(&'a str, *const NodeFiles), Option<bool>>,
 }
 
 impl<'a> Contained<'a> {
@@ -76,12 +83,8 @@ impl<'a> Contained<'a> {
 
     fn has(&mut self, name: &'a str, wanted: &NodeFiles) -> Option<bool> {
         let (snapshot, release) = (self.snapshot, self.compiled.release);
-        let read = self.known.entry(name).or_insert_with(|| {
-            let object = machine_config(snapshot, name)?;
-            let (_, files) = merge(vec![member(object)], release);
-            Some(whole(&files))
-        });
-        read.as_ref().map(|read| have_same_content(read, wanted))
+        let compare = || Some(delivers(machine_config(snapshot, name)?, wanted, release));
+        *self.known.entry((name, std::ptr::from_ref(wanted))).or_insert_with(compare)
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::input::{ConnectionFlags, InputArgs};
 use crate::cluster::{self, ConnectionArgs};
 use crate::compile::in_force::InForce;
-use crate::compile::{Compiled, Note, NoteKind, compile};
+use crate::compile::{Compiled, Note, NoteKind, compile, overlay};
 use crate::error::{Error, Result};
 use crate::files::{self, ReadOptions};
 use crate::model::node_files::POLICY_JSON;
@@ -74,6 +74,7 @@ impl Loaded {
             let options = ReadOptions { recursive: input.recursive };
             files::read_onto(&mut snapshot, &input.overlay, options, Laying::OnTop)?;
         }
+        overlay::unfold(&mut snapshot);
         for text in &input.without {
             without(&mut snapshot, text)?;
         }
@@ -138,7 +139,7 @@ impl Loaded {
             },
             gaps: self.snapshot.gaps.clone(),
             notes: self.notes().map(|note| note.text.clone()).collect(),
-            refusals: self.compiled.generated.as_ref().err().cloned().unwrap_or_default(),
+            refusals: self.compiled.refusals(),
         }
     }
 

@@ -21,6 +21,9 @@ pub(super) struct Attribution {
 impl Attribution {
     /// Where the controller refuses, what it would write if nobody checked is still good for recognising.
     pub(super) fn new(snapshot: &Snapshot, compiled: &Compiled) -> Self {
+        if let Some(overlay) = compiled.overlay() {
+            return Self { known: Arc::clone(&overlay.composed) };
+        }
         if let Ok(generated) = &compiled.generated {
             return Self { known: Arc::clone(&generated.files) };
         }

@@ -80,19 +80,22 @@ pub fn files<'a>(
 ) -> Result<Vec<(Arc<str>, Files<'a>)>, String> {
     match which {
         Which::Desired => {
-            let generated = compiled.generated.as_ref().map_err(|refusals| {
+            let merged = desired_merges(snapshot, compiled).map_err(|refusals| {
                 let first = refusals.first().map(|refusal| refusal.text.as_str()).unwrap_or_default();
-                format!("the controller refuses: {first}")
+                format!("there is nothing that nodes should have, since it is refused: {first}")
             })?;
-            let merged = desired_merges(snapshot, compiled, generated);
-            Ok(merged.into_iter().map(|pool| of_pool(pool, Some(generated))).collect())
+            let overlay = compiled.overlay().map(|overlay| (&overlay.delivered, machine_config::Contents::Overlay));
+            let generated =
+                compiled.generated.as_ref().ok().map(|generated| (generated, machine_config::Contents::Generated));
+            let computed: Vec<_> = generated.into_iter().chain(overlay).collect();
+            Ok(merged.into_iter().map(|pool| of_pool(pool, &computed)).collect())
         }
         Which::Rendered => {
             let merged = snapshot.pools.iter().filter_map(|pool| {
                 let rendered = machine_config(snapshot, &pool.value.spec.configuration.name)?;
                 Some(rendered_pool(snapshot, compiled, pool, rendered))
             });
-            Ok(merged.map(|pool| of_pool(pool, None)).collect())
+            Ok(merged.map(|pool| of_pool(pool, &[])).collect())
         }
         Which::Node(name) => {
             let node = snapshot.nodes.iter().find(|object| object.metadata.name == name);
@@ -102,9 +105,9 @@ pub fn files<'a>(
                 .ok_or_else(|| format!("MachineConfig {current} of node {name} is not known"))?;
             let merged = match pool_of_node(snapshot, &node.metadata.labels) {
                 Some(pool) => rendered_pool(snapshot, compiled, pool, object),
-                None => merged_pool(&Wanted::unlabelled(name), vec![member(object)], compiled),
+                None => merged_pool(&Wanted::unlabelled(name), vec![member(object, &|path| compiled.concerns(path))], compiled),
             };
-            Ok(vec![of_pool(merged, None)])
+            Ok(vec![of_pool(merged, &[])])
         }
     }
 }
@@ -130,17 +133,19 @@ pub fn contents(
     found.into_iter().map(read).collect()
 }
 
-fn of_pool<'a>((pool, merged): MergedPool<'a>, generated: Option<&'a Generated>) -> (Arc<str>, Files<'a>) {
-    let mut by_path: BTreeMap<String, GeneratedFile<'a>> = BTreeMap::new();
-    if let Some(generated) = generated {
-        by_path.extend(generated.files().into_iter().map(|file| (file.path.clone(), file)));
+/// `computed` are the files that nobody has written yet, and how the merge marks them.
+fn of_pool<'a>(
+    (pool, merged): MergedPool<'a>,
+    computed: &[(&'a Generated, machine_config::Contents<'a>)],
+) -> (Arc<str>, Files<'a>) {
+    let mut by_path: BTreeMap<(String, usize), GeneratedFile<'a>> = BTreeMap::new();
+    for (position, (files, _)) in computed.iter().enumerate() {
+        by_path.extend(files.files().into_iter().map(|file| ((file.path.clone(), position), file)));
     }
     let content = |(path, file): (String, MergedFile<'a>)| {
-        let is_generated = file.contents == Some(machine_config::Contents::Generated);
-        let start = match by_path.remove(&path) {
-            Some(generated) if is_generated => Start::Generated(generated),
-            _ => Start::Written,
-        };
+        let position = computed.iter().position(|(_, mark)| file.contents == Some(*mark));
+        let start = position.and_then(|position| by_path.remove(&(path.clone(), position)));
+        let start = start.map_or(Start::Written, Start::Generated);
         (path, Content { start, written: file })
     };
     let mut files: Files<'a> = merged.into_iter().map(content).collect();

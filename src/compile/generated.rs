@@ -18,7 +18,7 @@ use crate::model::registries_d::RegistriesD;
 use crate::model::registries_write;
 use crate::model::release::Release;
 
-/// The content of `99-<pool>-generated-registries`, the same for every pool.
+/// The content of `99-<pool>-generated-registries` or of `99-<pool>-imagepolicy`, the same for every pool.
 #[derive(Clone, Debug)]
 pub struct Generated {
     /// The release whose controller writes it.
@@ -41,12 +41,13 @@ enum Content<'a> {
     Registries(&'a RegistriesConf),
     Policy(&'a Policy, Option<&'a Additions>, PolicyForm),
     Attachments(&'a RegistriesD),
+    Key(&'a [u8]),
 }
 
 impl Generated {
     /// In the order of the Ignition (domain.md 2.9). Namespaces come sorted, as from 4.20 on; before that theirs is random.
     pub fn files(&self) -> Vec<GeneratedFile<'_>> {
-        let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, .. } = &*self.files;
+        let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, keys, .. } = &*self.files;
         let mut files = Vec::new();
         let mut add = |path, content| files.push(GeneratedFile { path, content, release: self.release });
         if let Some(conf) = registries_conf {
@@ -70,6 +71,9 @@ impl Generated {
         }
         for (name, conf) in registries_conf_d {
             add(format!("{REGISTRIES_CONF_D}/{name}"), Content::Registries(conf));
+        }
+        for (path, keyring) in keys {
+            add(path.to_string(), Content::Key(keyring));
         }
         files
     }
@@ -125,6 +129,7 @@ impl GeneratedFile<'_> {
                 write_policy(out, policy, additions, style)
             }
             Content::Attachments(file) => out.write_all(registries_write::registries_d(file).as_bytes()),
+            Content::Key(keyring) => out.write_all(keyring),
         }
     }
 

@@ -12,7 +12,6 @@ use crate::model::machine_config::merge;
 use crate::model::node_files::{NamespaceFile, NodeFiles};
 use crate::model::policy::{Policy, Sourced};
 use crate::model::registries_conf::RegistriesConf;
-use crate::model::release::Release;
 use crate::snapshot::{Kind, Object, Snapshot, api};
 
 /// Whether nodes have what the objects ask for.
@@ -41,8 +40,8 @@ pub fn in_force(snapshot: &Snapshot, compiled: &Compiled, desired: Option<&Truth
 }
 
 /// Whether nodes with this MachineConfig do the same as with `wanted`, whoever asked for it and whatever the MachineConfig's name.
-pub fn delivers(machine_config: &Object<api::MachineConfig>, wanted: &NodeFiles, release: &Release) -> bool {
-    let (_, files) = merge(vec![member(machine_config)], release);
+pub fn delivers(machine_config: &Object<api::MachineConfig>, wanted: &NodeFiles, compiled: &Compiled) -> bool {
+    let (_, files) = merge(vec![member(machine_config, &|path| compiled.concerns(path))], compiled.release);
     have_same_content(&whole(&files), wanted)
 }
 
@@ -82,8 +81,8 @@ impl<'a> Contained<'a> {
     }
 
     fn has(&mut self, name: &'a str, wanted: &NodeFiles) -> Option<bool> {
-        let (snapshot, release) = (self.snapshot, self.compiled.release);
-        let compare = || Some(delivers(machine_config(snapshot, name)?, wanted, release));
+        let (snapshot, compiled) = (self.snapshot, self.compiled);
+        let compare = || Some(delivers(machine_config(snapshot, name)?, wanted, compiled));
         *self.known.entry((name, std::ptr::from_ref(wanted))).or_insert_with(compare)
     }
 }
@@ -105,6 +104,7 @@ struct Comparable<'f> {
     registries: BTreeMap<&'f str, RegistriesConf>,
     /// By file name and scope; empty for the default.
     storages: BTreeMap<(&'f str, &'f str), StorageSettings<'f>>,
+    keys: &'f BTreeMap<Box<str>, Arc<[u8]>>,
     unreadable: Vec<&'f str>,
 }
 
@@ -136,6 +136,7 @@ impl<'f> Comparable<'f> {
             namespaces,
             registries: confs.map(|(name, conf)| (name, without_provenance(conf))).collect(),
             storages,
+            keys: &files.keys,
             unreadable: files.unreadable.keys().map(|path| &**path).collect(),
         }
     }

@@ -7,11 +7,14 @@ mod contents;
 mod generated;
 pub mod in_force;
 mod mirrors;
+pub mod overlay;
 mod policy;
 pub mod pools;
 mod registry_sources;
 mod scopes;
+pub mod signed_registries;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::node_files::{NodeFiles, SEARCH_REGISTRIES, SIGSTORE_REGISTRIES, file_name};
@@ -21,9 +24,10 @@ use crate::model::release::Release;
 use crate::snapshot::{Kind, Snapshot, Sync};
 
 pub use generated::{Generated, GeneratedFile};
+pub use overlay::Overlay;
 pub use registry_sources::{Entry, Payload, RegistrySources};
 
-/// What the controller makes of a snapshot.
+/// What the controller makes of a snapshot, and what our own MachineConfigs lay over it.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// The release whose controller this is.
@@ -37,8 +41,30 @@ pub struct Compiled {
     /// random one of several scopes; all of them are here in the order of its stages. A refusal stands here only if it would
     /// still be there once those before it are gone.
     pub generated: Result<Generated, Vec<Refusal>>,
+    /// What our own MachineConfigs deliver; nothing where the controller delivers everything that is asked for, or refuses.
+    pub overlay: Result<Option<Overlay>, Vec<Refusal>>,
     /// What it drops without telling anybody.
     pub notes: Vec<Note>,
+    /// Paths of key files that policies name or that our MachineConfigs write.
+    key_paths: BTreeSet<Box<str>>,
+}
+
+impl Compiled {
+    /// Why there is nothing that nodes should have: the controller's refusals, then ours. Empty where there is.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let of_controller = self.generated.as_ref().err().into_iter().flatten();
+        of_controller.chain(self.overlay.as_ref().err().into_iter().flatten()).cloned().collect()
+    }
+
+    /// What our own MachineConfigs deliver.
+    pub fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// Whether a file of a node has to do with image policy: those that a node reads when it pulls, and keyrings.
+    pub fn concerns(&self, path: &str) -> bool {
+        pools::is_read_by_nodes(path) || self.key_paths.contains(path)
+    }
 }
 
 /// Something that the controller drops silently, or that this answer rests on.
@@ -75,10 +101,23 @@ pub enum NoteKind {
     BlockedListDropped,
     /// A mirror set whose only mirror is its source is ignored, its mirrorSourcePolicy too (P34).
     MirrorSetIgnored,
+    /// `signedRegistries` is nobody's but ours.
+    SignedRegistries,
 }
 
-/// What the controller of a release writes for every pool, or why it writes nothing. Depends on nothing but the arguments.
+/// What the controller of a release writes for every pool, or why it writes nothing, and what our own MachineConfigs lay over it.
+/// Depends on nothing but the arguments.
 pub fn compile(snapshot: &Snapshot, release: &'static Release) -> Compiled {
+    let mut compiled = controller(snapshot.beneath.as_deref().unwrap_or(snapshot), release);
+    compiled.overlay = overlay::compose(snapshot, &mut compiled);
+    let signed = compiled.overlay().map(|overlay| overlay.signed.as_slice()).unwrap_or_default();
+    compiled.key_paths = overlay::key_paths(snapshot, signed);
+    compiled
+}
+
+/// The controller alone.
+fn controller(snapshot: &Snapshot, release: &'static Release) -> Compiled {
+    let (overlay, key_paths) = (Ok(None), BTreeSet::new());
     let mut notes = what_is_missing(snapshot);
     let mut refusals = Vec::new();
 
@@ -89,7 +128,7 @@ pub fn compile(snapshot: &Snapshot, release: &'static Release) -> Compiled {
     }
     let sources = registry_sources::effective(snapshot, release, payload.as_ref(), &mut notes, &mut refusals);
     if refusals.iter().any(|refusal| refusal.reason == RefusalReason::Crash) {
-        return Compiled { release, payload, sources, generated: Err(refusals), notes };
+        return Compiled { release, payload, sources, generated: Err(refusals), overlay, notes, key_paths };
     }
     let policies = scopes::collect(snapshot, release, payload.as_ref(), &mut notes, &mut refusals);
 
@@ -131,7 +170,7 @@ pub fn compile(snapshot: &Snapshot, release: &'static Release) -> Compiled {
         files.registries_conf_d.insert(file_name(SEARCH_REGISTRIES).into(), conf);
     }
     let generated = if refusals.is_empty() { Ok(Generated { release, files: Arc::new(files) }) } else { Err(refusals) };
-    Compiled { release, payload, sources, generated, notes }
+    Compiled { release, payload, sources, generated, overlay, notes, key_paths }
 }
 
 fn what_is_missing(snapshot: &Snapshot) -> Vec<Note> {

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attribution::Attribution;
-use super::{Compiled, Generated, policy};
+use super::overlay::is_ours;
+use super::{Compiled, Generated, Overlay, policy};
 use crate::model::machine_config::{
-    Contents, IgnitionFile, Member, MergedFile, ROLE, generated_name, ignition_files, merge,
+    Contents, IgnitionFile, Member, MergedFile, ROLE, generated_name, ignition_files, merge, overlay_name,
 };
 use crate::model::node_files::{
     NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, PolicyFile, PolicyForm, REGISTRIES_CONF,
@@ -57,46 +58,95 @@ pub struct Truth {
     pub missing: Vec<String>,
 }
 
-/// What the objects ask for: the generated MachineConfigs computed anew and merged with all the others of each pool.
+/// What the objects ask for: the generated MachineConfigs and our own computed anew and merged with all the others of each pool.
 ///
 /// # Errors
-/// What the controller refuses: then there is no such thing.
+/// What the controller or this program refuses: then there is no such thing.
 pub fn desired(snapshot: &Snapshot, compiled: &Compiled) -> Result<Truth, Vec<Refusal>> {
-    let generated = compiled.generated.as_ref().map_err(Vec::clone)?;
-    let merged = desired_merges(snapshot, compiled, generated);
-    Ok(Truth { groups: grouped(merged, |files| with_generated(files, generated)), missing: Vec::new() })
+    let merged = desired_merges(snapshot, compiled)?;
+    let Ok(generated) = &compiled.generated else { return Ok(Truth::default()) };
+    let groups = grouped(merged, |files| with_computed(files, generated, compiled.overlay()));
+    Ok(Truth { groups, missing: Vec::new() })
 }
 
-/// What is desired of each pool, merged: who writes which file.
+/// The same as files that are merged and not yet read; what is computed is marked so.
 pub(super) fn desired_merges<'a>(
     snapshot: &'a Snapshot,
-    compiled: &Compiled,
-    generated: &Generated,
-) -> Vec<MergedPool<'a>> {
+    compiled: &'a Compiled,
+) -> Result<Vec<MergedPool<'a>>, Vec<Refusal>> {
+    let refusals = compiled.refusals();
+    let (Ok(generated), true) = (&compiled.generated, refusals.is_empty()) else { return Err(refusals) };
     let pools = pools(snapshot);
-    let mut merged = Vec::new();
     let paths: Vec<String> = generated.files().into_iter().map(|file| file.path).collect();
-    for wanted in &pools {
-        let foreign = snapshot.machine_configs.iter().filter(|object| !is_recomputed(object, &pools));
-        let mut members: Vec<Member> =
-            foreign.filter(|object| wanted.takes(&object.metadata.labels)).map(member).collect();
-        for pool in pools.iter().filter(|pool| pool.is_built_in) {
-            if wanted.takes(&Labels::from([(ROLE.to_string(), pool.name.to_string())])) {
-                let file = |path: &String| IgnitionFile {
-                    path: Cow::Owned(path.clone()),
-                    contents: Some(Contents::Generated),
-                    append: Vec::new(),
-                };
-                members.push(Member {
-                    name: generated_name(&pool.name).into(),
-                    role: Cow::Owned(pool.name.to_string()),
-                    files: paths.iter().map(file).collect(),
-                });
+    let overlay = compiled.overlay().map(|overlay| {
+        let paths: Vec<String> = overlay.delivered.files().into_iter().map(|file| file.path).collect();
+        (with_overlay(snapshot, compiled, overlay), paths)
+    });
+    let merged = pools.iter().map(|wanted| {
+        let takes = |role: &str| wanted.takes(&Labels::from([(ROLE.to_string(), role.to_string())]));
+        let mut members = foreign_members(snapshot, compiled, &pools, wanted);
+        for pool in pools.iter().filter(|pool| pool.is_built_in && takes(&pool.name)) {
+            members.push(computed_member(generated_name(&pool.name), &pool.name, &paths, Contents::Generated));
+        }
+        if let Some((roles, paths)) = &overlay {
+            for role in roles.iter().filter(|role| takes(role)) {
+                members.push(computed_member(overlay_name(role), role, paths, Contents::Overlay));
             }
         }
-        merged.push(merged_pool(wanted, members, compiled));
+        merged_pool(wanted, members, compiled)
+    });
+    Ok(merged.collect())
+}
+
+/// The MachineConfigs of a pool that are not computed anew.
+fn foreign_members<'a>(
+    snapshot: &'a Snapshot,
+    compiled: &Compiled,
+    pools: &[Wanted],
+    wanted: &Wanted,
+) -> Vec<Member<'a>> {
+    // Where nothing asks for an overlay, one that is there is a MachineConfig like any other.
+    let is_computed = |object: &Object<api::MachineConfig>| {
+        is_recomputed(object, pools) || (compiled.overlay().is_some() && is_ours(object))
+    };
+    let foreign = snapshot.machine_configs.iter().filter(|object| !is_computed(object));
+    let of_pool = foreign.filter(|object| wanted.takes(&object.metadata.labels));
+    of_pool.map(|object| member(object, &|path| compiled.concerns(path))).collect()
+}
+
+fn computed_member(name: String, role: &str, paths: &[String], contents: Contents<'static>) -> Member<'static> {
+    let file =
+        |path: &String| IgnitionFile { path: Cow::Owned(path.clone()), contents: Some(contents), append: Vec::new() };
+    Member { name: name.into(), role: Cow::Owned(role.to_string()), files: paths.iter().map(file).collect() }
+}
+
+/// Pools for which our overlay needs a MachineConfig of its own role: built-in ones, and custom ones where a MachineConfig of that
+/// role writes one of its files and would win over the worker's.
+pub(super) fn with_overlay(snapshot: &Snapshot, compiled: &Compiled, overlay: &Overlay) -> Vec<String> {
+    let pools = pools(snapshot);
+    let paths: BTreeSet<String> = overlay.delivered.files().into_iter().map(|file| file.path).collect();
+    let has_own_writer = |pool: &Wanted| {
+        let members = foreign_members(snapshot, compiled, &pools, pool);
+        let own = members.iter().filter(|member| *member.role == *pool.name);
+        own.flat_map(|member| &member.files).any(|file| paths.contains(&*file.path))
+    };
+    let needs_one = |pool: &&Wanted| pool.is_built_in || has_own_writer(pool);
+    pools.iter().filter(needs_one).map(|pool| pool.name.to_string()).collect()
+}
+
+/// The policy.json of a MachineConfig that is neither generated nor rendered, where it has one that can be read.
+pub(super) fn foreign_policies(object: &Object<api::MachineConfig>) -> Vec<Policy> {
+    let name = &object.metadata.name;
+    if name.starts_with("rendered-") || name.ends_with("-generated-registries") {
+        return Vec::new();
     }
-    merged
+    let is_policy = |path: &str| path == POLICY_JSON || path.starts_with(NAMESPACE_POLICIES);
+    let from = crate::model::provenance::Provenance::Default("");
+    let read = |file: IgnitionFile| match file.contents {
+        Some(Contents::Url(url)) => Policy::read(&url.decode().ok()?, &from).ok(),
+        _ => None,
+    };
+    member(object, &is_policy).files.into_iter().filter_map(read).collect()
 }
 
 /// What the machine-config-operator last rendered: `spec.configuration.name` of each pool.
@@ -133,7 +183,10 @@ pub fn of_node(snapshot: &Snapshot, compiled: &Compiled, node: &str) -> Result<P
     let pool = pool_of_node(snapshot, &object.metadata.labels);
     let merged = match pool {
         Some(pool) => rendered_pool(snapshot, compiled, pool, machine_config),
-        None => merged_pool(&Wanted::unlabelled(node), vec![member(machine_config)], compiled),
+        None => {
+            let members = vec![member(machine_config, &|path| compiled.concerns(path))];
+            merged_pool(&Wanted::unlabelled(node), members, compiled)
+        }
     };
     let attribution = Attribution::new(snapshot, compiled);
     let group = grouped(vec![merged], |files| attribution.apply(whole(files))).pop();
@@ -223,11 +276,12 @@ pub(super) fn machine_config<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&
     snapshot.machine_configs.iter().find(|object| !name.is_empty() && object.metadata.name == name)
 }
 
-pub(super) fn member(object: &Object<api::MachineConfig>) -> Member<'_> {
+/// A MachineConfig with those of its files that matter.
+pub(super) fn member<'a>(object: &'a Object<api::MachineConfig>, concerns: &dyn Fn(&str) -> bool) -> Member<'a> {
     Member {
         name: object.metadata.name.as_str().into(),
         role: object.metadata.labels.get(ROLE).map(String::as_str).unwrap_or_default().into(),
-        files: ignition_files(&object.value.spec.config).filter(|file| is_read_by_nodes(&file.path)).collect(),
+        files: ignition_files(&object.value.spec.config).filter(|file| concerns(&file.path)).collect(),
     }
 }
 
@@ -244,6 +298,7 @@ pub(super) fn is_read_by_nodes(path: &str) -> bool {
         || in_folder(REGISTRIES_D, ".yaml")
 }
 
+/// A pool with its files.
 pub(super) type MergedPool<'a> = (Pool, BTreeMap<String, MergedFile<'a>>);
 
 pub(super) fn merged_pool<'a>(pool: &Wanted, members: Vec<Member<'a>>, compiled: &Compiled) -> MergedPool<'a> {
@@ -260,14 +315,16 @@ pub(super) fn rendered_pool<'a>(
     rendered: &'a Object<api::MachineConfig>,
 ) -> MergedPool<'a> {
     let wanted = Wanted { name: pool.metadata.name.as_str().into(), is_built_in: false, selector: None };
-    let (mut merged, mut files) = merged_pool(&wanted, vec![member(rendered)], compiled);
+    let concerns = |path: &str| compiled.concerns(path);
+    let (mut merged, mut files) = merged_pool(&wanted, vec![member(rendered, &concerns)], compiled);
     let configurations = [&pool.value.spec.configuration, &pool.value.status.configuration];
     let Some(configuration) = configurations.into_iter().find(|found| found.name == rendered.metadata.name) else {
         return (merged, files);
     };
     let names: BTreeSet<&str> = configuration.source.iter().map(|source| source.name.as_str()).collect();
     let sources = snapshot.machine_configs.iter().filter(|object| names.contains(object.metadata.name.as_str()));
-    let (sources, by_source) = merged_pool(&wanted, sources.map(member).collect(), compiled);
+    let sources = sources.map(|object| member(object, &concerns)).collect();
+    let (sources, by_source) = merged_pool(&wanted, sources, compiled);
     for (path, file) in &mut files {
         if let Some(source) = by_source.get(path) {
             file.writers.clone_from(&source.writers);
@@ -303,18 +360,24 @@ fn grouped<'a>(
 /// Files that were written, read back.
 fn as_written(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
     let mut undecodable = Vec::new();
-    let written =
-        files.iter().filter(|(_, file)| file.contents != Some(Contents::Generated)).filter_map(|(path, file)| {
-            let writer = file.writers.last().cloned();
-            match file.bytes() {
-                Ok(bytes) => Some((path.as_str(), bytes, writer)),
-                Err(why) => {
-                    undecodable.push((path, why, writer));
-                    None
-                }
+    let mut keys = BTreeMap::new();
+    let is_written = |file: &MergedFile| !matches!(file.contents, Some(Contents::Generated | Contents::Overlay));
+    let written = files.iter().filter(|(_, file)| is_written(file)).filter_map(|(path, file)| {
+        let writer = file.writers.last().cloned();
+        match file.bytes() {
+            Ok(bytes) if is_read_by_nodes(path) => Some((path.as_str(), bytes, writer)),
+            Ok(keyring) => {
+                keys.insert(path.as_str().into(), keyring.into());
+                None
             }
-        });
+            Err(why) => {
+                undecodable.push((path, why, writer));
+                None
+            }
+        }
+    });
     let mut read = NodeFiles::read(written);
+    read.keys = keys;
     for (path, why, writer) in undecodable {
         let writer = writer.map(|name| format!(" of MachineConfig {name}")).unwrap_or_default();
         let reason = match path.as_str() {
@@ -336,20 +399,42 @@ pub(super) fn whole(files: &BTreeMap<String, MergedFile>) -> NodeFiles {
     read
 }
 
-/// What is generated and what MachineConfigs write, as one; where nobody delivers a policy.json, the one that OpenShift ships.
-fn with_generated(files: &BTreeMap<String, MergedFile>, generated: &Generated) -> Arc<NodeFiles> {
-    let is_generated = |path: &str| files.get(path).is_some_and(|file| file.contents == Some(Contents::Generated));
-    let foreign = as_written(files);
-    let is_ours_alone = files.values().all(|file| file.contents == Some(Contents::Generated));
-    let lost: Vec<String> =
-        generated.files().into_iter().map(|file| file.path).filter(|path| !is_generated(path)).collect();
-    let is_complete = generated.files.policy.is_some() && generated.files.registries_conf.is_some();
-    if is_ours_alone && lost.is_empty() && is_complete {
-        return Arc::clone(&generated.files);
+/// What is computed and what MachineConfigs write, as one; where nobody delivers a policy.json, the one that OpenShift ships.
+fn with_computed(
+    files: &BTreeMap<String, MergedFile>,
+    generated: &Generated,
+    overlay: Option<&Overlay>,
+) -> Arc<NodeFiles> {
+    let is_by = |path: &str, whose| files.get(path).is_some_and(|file| file.contents == Some(whose));
+    let lost_of = |computed: &Generated, whose| -> Vec<String> {
+        computed.files().into_iter().map(|file| file.path).filter(|path| !is_by(path, whose)).collect()
+    };
+    // Most clusters have no other MachineConfigs for these files: nothing has to be copied then.
+    let is_ours_alone =
+        files.values().all(|file| matches!(file.contents, Some(Contents::Generated | Contents::Overlay)));
+    let is_complete = |files: &NodeFiles| files.policy.is_some() && files.registries_conf.is_some();
+    let lost = lost_of(generated, Contents::Generated);
+    let whole = match overlay {
+        None => lost.is_empty().then_some(&generated.files),
+        Some(overlay) => lost_of(&overlay.delivered, Contents::Overlay).is_empty().then_some(&overlay.composed),
+    };
+    if let Some(whole) = whole.filter(|files| is_ours_alone && is_complete(files)) {
+        return Arc::clone(whole);
     }
-    let mut all = (*generated.files).clone();
+    let mut all = kept(&generated.files, &lost);
+    if let Some(overlay) = overlay {
+        lay(&mut all, kept(&overlay.delivered.files, &lost_of(&overlay.delivered, Contents::Overlay)));
+    }
+    lay(&mut all, as_written(files));
+    fill_in_what_is_shipped(&mut all);
+    Arc::new(all)
+}
+
+/// Files without those that somebody else writes.
+fn kept(files: &NodeFiles, lost: &[String]) -> NodeFiles {
+    let mut all = files.clone();
     if lost.iter().any(|path| path == POLICY_JSON) {
-        // The files of namespaces rest on the generated policy, whoever delivers the cluster's.
+        // The files of namespaces rest on the policy that they were made with, whoever delivers the cluster's.
         let cluster = all.policy.take();
         for file in all.namespaces.values_mut() {
             if let (NamespaceFile::Additions { scopes, form }, Some(cluster)) = (&*file, &cluster) {
@@ -359,15 +444,19 @@ fn with_generated(files: &BTreeMap<String, MergedFile>, generated: &Generated) -
         }
     }
     lost.iter().for_each(|path| remove(&mut all, path));
-    let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, unreadable } = foreign;
-    all.policy = policy.or(all.policy);
-    all.registries_conf = registries_conf.or(all.registries_conf);
+    all
+}
+
+/// Lays files over others: they have no path in common, since each has one winner.
+fn lay(all: &mut NodeFiles, over: NodeFiles) {
+    let NodeFiles { policy, namespaces, registries_conf, registries_conf_d, registries_d, keys, unreadable } = over;
+    all.policy = policy.or(all.policy.take());
+    all.registries_conf = registries_conf.or(all.registries_conf.take());
     all.namespaces.extend(namespaces);
     all.registries_conf_d.extend(registries_conf_d);
     all.registries_d.extend(registries_d);
+    all.keys.extend(keys);
     all.unreadable.extend(unreadable);
-    fill_in_what_is_shipped(&mut all);
-    Arc::new(all)
 }
 
 /// Where no MachineConfig delivers policy.json or registries.conf, nodes have those that OpenShift ships.
@@ -389,7 +478,8 @@ fn remove(files: &mut NodeFiles, path: &str) {
         REGISTRIES_CONF => files.registries_conf = None,
         _ if path.starts_with(NAMESPACE_POLICIES) => _ = files.namespaces.remove(name.trim_end_matches(".json")),
         _ if path.starts_with(REGISTRIES_CONF_D) => _ = files.registries_conf_d.remove(name),
-        _ => _ = files.registries_d.remove(name),
+        _ if path.starts_with(REGISTRIES_D) => _ = files.registries_d.remove(name),
+        _ => _ = files.keys.remove(path),
     }
 }
 

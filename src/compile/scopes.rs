@@ -122,6 +122,9 @@ fn unknown_kind(kind: Kind, release: &Release) -> Note {
 
 /// On unless the FeatureGate says otherwise for the version that the cluster has (domain.md 0, interface.md 2).
 fn gate_is_on(snapshot: &Snapshot, release: &Release) -> bool {
+    if !release.asks_gate {
+        return true;
+    }
     let version = snapshot.cluster_version.as_ref().map(|version| version.value.status.desired.version.as_str());
     let gates =
         snapshot.feature_gate.as_ref().map(|gate| gate.value.status.feature_gates.as_slice()).unwrap_or_default();

@@ -17,6 +17,10 @@ use super::release::Release;
 
 /// The label that says which pools take a MachineConfig.
 pub const ROLE: &str = "machineconfiguration.openshift.io/role";
+/// The annotation by which our own MachineConfigs are known: a hash of what they were made from.
+pub const INPUTS: &str = "imagepolicy.openshift.io/inputs";
+/// The annotation with what of it is in no object of the API.
+pub const MADE_FROM: &str = "imagepolicy.openshift.io/made-from";
 /// The annotation with the controller's own version.
 pub const GENERATED_BY: &str = "machineconfiguration.openshift.io/generated-by-controller-version";
 /// No file of a node is larger here, whatever a compressed one expands to.
@@ -25,6 +29,11 @@ const LARGEST_FILE: u64 = 512 << 20;
 /// The MachineConfig that the controller generates for a built-in pool.
 pub fn generated_name(pool: &str) -> String {
     format!("99-{pool}-generated-registries")
+}
+
+/// The MachineConfig of ours, which sorts after the generated one and so wins over it.
+pub fn overlay_name(pool: &str) -> String {
+    format!("99-{pool}-imagepolicy")
 }
 
 /// One file of an Ignition configuration.
@@ -45,6 +54,8 @@ pub enum Contents<'a> {
     Url(DataUrl<'a>),
     /// What the controller generates for this path; it has not been written anywhere yet.
     Generated,
+    /// The same of our own MachineConfig.
+    Overlay,
 }
 
 /// Content as Ignition writes it.
@@ -146,7 +157,7 @@ impl MergedFile<'_> {
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
         let mut bytes = match self.contents {
             Some(Contents::Url(url)) => url.decode()?,
-            Some(Contents::Generated) | None => Vec::new(),
+            Some(Contents::Generated | Contents::Overlay) | None => Vec::new(),
         };
         // Together they may have no more than one: thousands of small pieces may each expand to very much.
         for url in &self.append {

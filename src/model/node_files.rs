@@ -19,6 +19,8 @@ pub const REGISTRIES_CONF: &str = "/etc/containers/registries.conf";
 pub const REGISTRIES_CONF_D: &str = "/etc/containers/registries.conf.d";
 /// Where the controller puts the search list.
 pub const SEARCH_REGISTRIES: &str = "/etc/containers/registries.conf.d/01-image-searchRegistries.conf";
+/// Our own file there: where GPG signatures are found.
+pub const LOOKASIDE_REGISTRIES: &str = "/etc/containers/registries.d/imagepolicy.yaml";
 /// Where signatures are looked for.
 pub const REGISTRIES_D: &str = "/etc/containers/registries.d";
 /// The controller's own file there.
@@ -44,6 +46,8 @@ pub struct NodeFiles {
     pub registries_conf_d: BTreeMap<Box<str>, RegistriesConf>,
     /// `registries.d/*.yaml` by file name; [`SIGSTORE_REGISTRIES`] among them.
     pub registries_d: BTreeMap<Box<str>, RegistriesD>,
+    /// Keyrings by path: those that MachineConfigs deliver and a policy or `signedRegistries` names.
+    pub keys: BTreeMap<Box<str>, Arc<[u8]>>,
     /// By path: what could not be read at all when this was made from bytes. Such a file is then absent above.
     pub unreadable: BTreeMap<Box<str>, Refusal>,
 }

@@ -1,8 +1,10 @@
 //! The bytes of registries.conf and of registries.d as the controller writes them (domain.md 2.8).
 
+use std::sync::Arc;
+
 use super::encoding::{push_toml_string, sort_naturally, yaml_scalar};
 use super::registries_conf::{PullFromMirror, RegistriesConf};
-use super::registries_d::RegistriesD;
+use super::registries_d::{RegistriesD, SignatureStorage};
 
 /// registries.conf by BurntSushi's encoder; `has_auth_helper` is whether the release's header has
 /// `additional-layer-store-auth-helper` (4.19).
@@ -64,23 +66,37 @@ fn push_flag(out: &mut String, indent: &str, key: &str, is_set: bool) {
 /// Above this a key is written with `? ` (go-yaml's limit of a simple key).
 const LONGEST_SIMPLE_KEY: usize = 128;
 
-/// sigstore-registries.yaml by go-yaml v2, keys in its natural order.
+/// sigstore-registries.yaml by go-yaml v2, keys in its natural order; our own file with lookasides in the same way.
 pub fn registries_d(file: &RegistriesD) -> String {
-    let mut keys: Vec<&str> = file.docker.iter().map(|(scope, _)| &**scope).collect();
-    sort_naturally(&mut keys, |key| key);
-    let mut out = String::with_capacity(16 + keys.iter().map(|key| key.len() + 48).sum::<usize>());
+    let mut sections: Vec<&(Arc<str>, SignatureStorage)> = file.docker.iter().collect();
+    sort_naturally(&mut sections, |(key, _)| key);
+    let mut out = String::with_capacity(16 + sections.iter().map(|(key, _)| key.len() + 48).sum::<usize>());
     out.push_str("docker:\n");
-    for key in keys {
+    for (key, storage) in sections {
         let scalar = yaml_scalar(key);
-        if key.len() > LONGEST_SIMPLE_KEY {
+        let mut begin = if key.len() > LONGEST_SIMPLE_KEY {
             out.push_str("  ? ");
             out.push_str(&scalar);
-            out.push_str("\n  : use-sigstore-attachments: true\n");
+            "\n  : "
         } else {
             out.push_str("  ");
             out.push_str(&scalar);
-            out.push_str(":\n    use-sigstore-attachments: true\n");
+            ":\n    "
+        };
+        let mut setting = |name: &str, value: &str| {
+            out.push_str(begin);
+            out.push_str(name);
+            out.push_str(": ");
+            out.push_str(value);
+            begin = "\n    ";
+        };
+        if let Some(lookaside) = &storage.lookaside {
+            setting("lookaside", &yaml_scalar(lookaside));
         }
+        if storage.use_sigstore_attachments == Some(true) {
+            setting("use-sigstore-attachments", "true");
+        }
+        out.push('\n');
     }
     out
 }

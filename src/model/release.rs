@@ -44,6 +44,10 @@ pub struct Release {
     pub writes_null_creation_timestamp: bool,
     /// Order of MachineConfigs when merging: from 4.15 the `worker` role first, then the others.
     pub merges_worker_role_first: bool,
+    /// Whether nodes read `/etc/crio/policies` at all (CRI-O 1.28).
+    pub reads_namespace_policies: bool,
+    /// Whether a feature gate decides if policies have an effect; not for what our own MachineConfigs deliver.
+    pub asks_gate: bool,
     /// Whether signature verification is on without a feature set (4.20).
     pub signatures_by_default: bool,
     /// The version of ClusterImagePolicy and ImagePolicy that is served.
@@ -144,6 +148,8 @@ const BASE: Release = Release {
     arbiter_pool: false,
     writes_null_creation_timestamp: true,
     merges_worker_role_first: false,
+    reads_namespace_policies: false,
+    asks_gate: true,
     signatures_by_default: false,
     policy_version: "v1alpha1",
     node_disruption_by_default: false,
@@ -151,7 +157,8 @@ const BASE: Release = Release {
     legacy_disruption: LEGACY.split_at(3).0,
     drain_can_be_overridden: true,
 };
-const R4_15: Release = Release { version: (4, 15), merges_worker_role_first: true, ..BASE };
+const R4_15: Release =
+    Release { version: (4, 15), merges_worker_role_first: true, reads_namespace_policies: true, ..BASE };
 const R4_16: Release = Release {
     version: (4, 16),
     cluster_image_policies: true,
@@ -212,7 +219,39 @@ const R5_2: Release = Release { version: (5, 2), ..R5_1 };
 pub static RELEASES: [Release; 13] =
     [BASE, R4_15, R4_16, R4_17, R4_18, R4_19, R4_20, R4_21, R4_22, R4_23, R5_0, R5_1, R5_2];
 
+/// What our own MachineConfigs deliver to the nodes of a release: today's policies, whether its controller knows them or not.
+const fn overlay(release: &Release) -> Release {
+    Release {
+        cluster_image_policies: true,
+        image_policies: true,
+        pki: true,
+        pki_writes_empty_keys: false,
+        skips_payload_scopes: false,
+        policy_form: PolicyForm::Indented(2),
+        namespace_form: PolicyForm::Indented(2),
+        writes_empty_transports: false,
+        attachments_for_mirrors: true,
+        asks_gate: false,
+        ..*release
+    }
+}
+
+static OVERLAYS: [Release; RELEASES.len()] = {
+    let mut all = [BASE; RELEASES.len()];
+    let mut position = 0;
+    while position < all.len() {
+        all[position] = overlay(&RELEASES[position]);
+        position += 1;
+    }
+    all
+};
+
 impl Release {
+    /// The same nodes with a controller that writes everything that they can read: for what our own MachineConfigs deliver.
+    pub fn for_overlay(&self) -> &'static Release {
+        OVERLAYS.iter().find(|release| release.version == self.version).unwrap_or(&OVERLAYS[0])
+    }
+
     /// The newest one that is known.
     pub fn newest() -> &'static Release {
         &RELEASES[RELEASES.len() - 1]

@@ -69,6 +69,17 @@ lenient! {
         allowed_registries: Option<Vec<String>>,
         /// What short names are looked up in.
         container_runtime_search_registries: Option<Vec<String>>,
+        /// What must be signed with GPG keys. No released API has it: it stands in files, in a cluster in an annotation.
+        signed_registries: Option<Vec<SignedRegistry>>,
+    }
+}
+lenient! {
+    /// One item of `signedRegistries` (domain.md 8.2).
+    SignedRegistry {
+        /// `hostname[:port][/namespace[/imagestream[:tag]]]`, at least one.
+        sig_required_registries_or_images: Vec<String>,
+        /// On the node: a keyring of which one key must have signed.
+        gpg_key_path: String,
     }
 }
 lenient! {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// A kind that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -114,6 +115,15 @@ impl Kind {
                 )
         });
         found.map(|info| info.kind)
+    }
+
+    /// The kind of an object, where it is one that is read.
+    pub fn of_object(raw: &Value) -> Option<Kind> {
+        let text = |key: &str| raw.get(key).and_then(Value::as_str).unwrap_or_default();
+        match Self::of(text("apiVersion"), text("kind")) {
+            Recognised::Kind(kind) => Some(kind),
+            _ => None,
+        }
     }
 
     /// What a document's `apiVersion` and `kind` make of it.

@@ -17,7 +17,7 @@ pub use kinds::{KINDS, Kind, KindInfo, Recognised};
 pub use source::{Origin, SourceFile};
 
 /// Everything that was read of one cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Where it came from.
     pub source: Source,
@@ -51,6 +51,10 @@ pub struct Snapshot {
     pub machine_configuration: Option<Object<api::MachineConfiguration>>,
     /// Node files that were given as they are.
     pub node_trees: Vec<NodeTree>,
+    /// What the overlay is to be made with, apart from objects.
+    pub delivery: Delivery,
+    /// Where the overlay delivers objects that the API does not hold: what it does hold, and so all that the controller sees.
+    pub beneath: Option<Box<Snapshot>>,
     /// Objects of ours that could not be decoded; each has a gap as well.
     pub undecodable: Vec<Object<()>>,
     /// Objects that only share a kind's name with ours.
@@ -108,6 +112,19 @@ pub struct NodeTree {
     pub name: String,
     /// Path on the node → content.
     pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What our own MachineConfigs are made with, apart from objects: keyrings and where signatures are found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Path on the node → the keyring that is to be there.
+    pub keys: BTreeMap<String, Vec<u8>>,
+    /// Scope → URL of its GPG signatures.
+    pub lookaside: BTreeMap<String, String>,
+    /// Whether keyrings stand in the policy itself (`keyData`) instead of in files.
+    pub inline_keys: bool,
+    /// Whether an overlay is made even where the controller delivers everything.
+    pub always: bool,
 }
 
 /// Something that was needed and not had.
@@ -326,6 +343,21 @@ impl Snapshot {
         self.undecodable.push(Object { reference, metadata, value: (), raw, origin });
     }
 
+    /// Takes in objects that the API does not hold and that our MachineConfigs deliver instead. What the API has under the same
+    /// name stays in [`Snapshot::beneath`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::insert`].
+    pub fn deliver(&mut self, objects: impl IntoIterator<Item = (Value, Origin)>) -> Result<(), InsertError> {
+        if self.beneath.is_none() {
+            self.beneath = Some(Box::new(self.clone()));
+        }
+        for (raw, origin) in objects {
+            self.insert(raw, origin, Laying::OnTop)?;
+        }
+        Ok(())
+    }
+
     /// Says that all objects of a kind were read, even if there are none.
     pub fn mark_read(&mut self, kind: Kind) {
         self.read[kind as usize] = true;
@@ -355,6 +387,20 @@ impl Snapshot {
         let content = self.content_source_policies.iter().map(|set| (Kind::ImageContentSourcePolicy, set));
         let tag = self.tag_mirror_sets.iter().map(|set| (Kind::ImageTagMirrorSet, set));
         digest.chain(content).chain(tag)
+    }
+
+    /// The objects that policies and node files follow from, as they were written.
+    pub fn policy_objects(&self) -> impl Iterator<Item = (&Arc<ObjectRef>, &Value)> {
+        let image = self.image.iter().map(|object| (&object.reference, &object.raw));
+        let policies = self.cluster_image_policies.iter().chain(&self.image_policies);
+        let policies = policies.map(|object| (&object.reference, &object.raw));
+        image.chain(policies).chain(self.mirror_sets().map(|(_, object)| (&object.reference, &object.raw)))
+    }
+
+    /// Whether an object of that kind, namespace and name was taken in.
+    pub fn has_object(&self, kind: Kind, raw: &Value) -> bool {
+        let text = |pointer: &str| raw.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        self.index.contains_key(&identity(kind, text("/metadata/namespace"), text("/metadata/name")))
     }
 
     /// Where an object stood that was taken in. Slow, for errors.

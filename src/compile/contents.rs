@@ -105,7 +105,11 @@ pub fn files<'a>(
                 .ok_or_else(|| format!("MachineConfig {current} of node {name} is not known"))?;
             let merged = match pool_of_node(snapshot, &node.metadata.labels) {
                 Some(pool) => rendered_pool(snapshot, compiled, pool, object),
-                None => merged_pool(&Wanted::unlabelled(name), vec![member(object, &|path| compiled.concerns(path))], compiled),
+                None => merged_pool(
+                    &Wanted::unlabelled(name),
+                    vec![member(object, &|path| compiled.concerns(path))],
+                    compiled,
+                ),
             };
             Ok(vec![of_pool(merged, &[])])
         }

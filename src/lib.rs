@@ -19,6 +19,7 @@ pub mod compile;
 pub mod error;
 pub mod files;
 pub mod lint;
+pub mod merge;
 pub mod model;
 pub mod output;
 pub mod resolve;

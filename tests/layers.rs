@@ -9,6 +9,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("snapshot", &["model", "snapshot"]),
     ("admission", &["model", "admission"]),
     ("compile", &["model", "snapshot", "compile"]),
+    ("merge", &["merge"]),
     ("resolve", &["model", "resolve"]),
     ("rollout", &["model", "snapshot", "compile", "rollout"]),
     ("lint", &["model", "snapshot", "admission", "compile", "resolve", "lint"]),

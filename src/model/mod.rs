@@ -4,6 +4,7 @@ pub mod curves;
 pub mod encoding;
 pub mod go_text;
 mod json;
+pub mod keyrings;
 pub mod keys;
 pub mod machine_config;
 pub mod node_files;

@@ -32,6 +32,7 @@ type request struct {
 	Registries  *string           `json:"registries"`
 	RegistriesD map[string]string `json:"registriesd"`
 	References  bool              `json:"references"`
+	Keyring     []byte            `json:"keyring"`
 	Images      []string          `json:"images"`
 }
 
@@ -44,6 +45,7 @@ type answer struct {
 	Sources            []imageSources `json:"sources,omitempty"`
 	Attachments        []attachments  `json:"attachments,omitempty"`
 	References         []parsed       `json:"references,omitempty"`
+	Keys               []string       `json:"keys,omitempty"` // fingerprints
 	Error              string         `json:"error,omitempty"` // the request itself was not understood
 }
 
@@ -158,6 +160,13 @@ func (e *engine) answer(q *request) answer {
 	images := make([]image, len(q.Images))
 	for i, text := range q.Images {
 		images[i] = parse(text)
+	}
+	if q.Keyring != nil {
+		// An error here is a signature's rejection, as is a keyring without keys.
+		if mechanism, keys, err := signature.NewEphemeralGPGSigningMechanism(q.Keyring); err == nil {
+			a.Keys = keys
+			mechanism.Close()
+		}
 	}
 	if q.References {
 		for _, i := range images {

@@ -32,6 +32,9 @@ pub struct Request {
     pub registries_d: Option<BTreeMap<String, String>>,
     /// Whether to tell how the names are read.
     pub references: bool,
+    /// A keyring, whose keys are told.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "base64_text")]
+    pub keyring: Option<Vec<u8>>,
     /// Image names as a pod has them.
     pub images: Vec<String>,
 }
@@ -56,6 +59,8 @@ pub struct Answer {
     pub sources: Vec<ImageSources>,
     pub attachments: Vec<Attachments>,
     pub references: Vec<Parsed>,
+    /// Fingerprints; of a build that has no gpg and knows RSA, DSA and ECDSA only.
+    pub keys: Vec<String>,
     error: Option<String>,
 }
 

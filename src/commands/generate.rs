@@ -6,23 +6,25 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::input::{ConnectionFlags, InputArgs};
+use super::input::{ConnectionFlags, DeliveryArgs, InputArgs};
 use super::load::{Header, Loaded, Needs};
 use super::{Answer, OutputArgs};
-use crate::compile::{Generated, pools};
+use crate::compile::{Compiled, Generated, Overlay, overlay, pools};
 use crate::error::Error;
 use crate::files;
 use crate::model::machine_config::{self, Form, generated_name, ignition};
 use crate::model::private_keys::contains_private_key;
+use crate::model::provenance::Refusal;
 use crate::output::{API_VERSION, Report, Terminal};
-use crate::snapshot::Kind;
+use crate::snapshot::{Delivery, Kind};
 
 use super::explain::print_refusals;
 
 /// Print the MachineConfigs, or write the node files, that follow from the objects
 ///
-/// These are the bytes that the machine-config-controller itself writes, for study and comparison. It owns these MachineConfigs: what
-/// you apply under their names, it replaces.
+/// By default these are the bytes that the machine-config-controller itself writes, for study and comparison. It owns these
+/// MachineConfigs: what you apply under their names, it replaces. With --layout overlay they are our own MachineConfigs, which win over
+/// the controller's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   # The MachineConfigs that the controller would write for these manifests
@@ -30,6 +32,9 @@ use super::explain::print_refusals;
 
   # The files as they are on a node: DIR/worker/etc/containers/policy.json and so on
   oc imagepolicy generate --to DIR
+
+  # GPG signatures: our own MachineConfigs for the signedRegistries of an Image, with the keyring
+  oc imagepolicy generate -f image.yaml --layout overlay --key /etc/pki/team.gpg=team.gpg
 
 Exit codes: 0 generated, 1 refused, 2 no answer.")]
 pub struct Args {
@@ -43,6 +48,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pool: Option<String>,
     #[command(flatten)]
+    delivery: DeliveryArgs,
+    #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
     connection: ConnectionFlags,
@@ -54,11 +61,23 @@ pub struct Args {
 enum Layout {
     /// As the machine-config-controller does: all in 99-POOL-generated-registries
     Controller,
+    /// Our own, laid over the controller's: 99-POOL-imagepolicy, with signedRegistries and what the controller does not read
+    Overlay,
 }
 
 pub fn run(args: Args) -> Answer {
-    let Layout::Controller = args.layout;
-    let loaded = Loaded::load(&args.input, &args.connection, Needs::Policies, None)?;
+    let delivery = args.delivery.read()?;
+    let is_overlay = args.layout == Layout::Overlay;
+    if !is_overlay && delivery != Delivery::default() {
+        return Err(Error::usage(
+            "--key, --lookaside and --inline-keys are for our own MachineConfigs",
+            "add: --layout overlay",
+        ));
+    }
+    let mut loaded = Loaded::load(&args.input, &args.connection, Needs::Policies, None)?;
+    if is_overlay {
+        loaded.deliver(Delivery { always: true, ..delivery });
+    }
     loaded.refuse_bare_node_files("generate")?;
     loaded.say_gaps();
     let blind = loaded.snapshot.gaps.iter().find(|gap| {
@@ -72,26 +91,41 @@ pub fn run(args: Args) -> Answer {
         });
     }
     let mut t = args.output.terminal();
-    let generated = match &loaded.compiled.generated {
-        Ok(generated) => generated,
-        Err(_) => {
-            let refused =
-                Refused { api_version: API_VERSION, kind: "Generated", header: loaded.header("desired", None) };
-            crate::output::print(&refused, args.output.format, &mut t)?;
-            args.output.say_refusals(&refused.header.refusals);
-            return Ok(false);
-        }
+    let mut refuse = |refusals: Vec<Refusal>| -> Answer {
+        let mut header = loaded.header("desired", None);
+        header.refusals = refusals;
+        let refused = Refused { api_version: API_VERSION, kind: "Generated", header };
+        crate::output::print(&refused, args.output.format, &mut t)?;
+        args.output.say_refusals(&refused.header.refusals);
+        Ok(false)
+    };
+    let Compiled { generated: Ok(generated), overlay: Ok(overlay), .. } = &loaded.compiled else {
+        return refuse(loaded.compiled.refusals());
     };
     for note in loaded.notes() {
         super::say("note", &note.text);
     }
     refuse_private_keys(&loaded)?;
-    let pools = built_in_pools(&args, &loaded)?;
+    let (pools, files, comment, objects) = match overlay.as_ref().filter(|_| is_overlay) {
+        Some(overlay) => {
+            say_what_is_missing(&loaded, overlay);
+            let objects = match overlay::machine_configs(&loaded.snapshot, &loaded.compiled, overlay) {
+                Ok(objects) => objects,
+                Err(refusals) => return refuse(refusals),
+            };
+            let pools = only(&args, overlay::pools_of(&loaded.snapshot, &loaded.compiled, overlay))?;
+            (pools, &overlay.delivered, OVERLAY_COMMENT, Some(objects))
+        }
+        None => (only(&args, pools::built_in(&loaded.snapshot))?, generated, COMMENT, None),
+    };
     match &args.to {
-        Some(directory) => write_files(directory, &pools, generated)?,
+        Some(directory) => write_files(directory, &pools, files)?,
         None => {
-            let objects = machine_configs(&loaded, generated, &pools);
-            let list = MachineConfigs { api_version: "v1", kind: "List", items: objects };
+            let mut items = objects.unwrap_or_else(|| machine_configs(&loaded, generated, &pools));
+            items.retain(|object| {
+                pools.iter().any(|pool| object.pointer(ROLE_POINTER) == Some(&Value::from(pool.as_str())))
+            });
+            let list = MachineConfigs { api_version: "v1", kind: "List", comment, items };
             crate::output::print(&list, args.output.format, &mut t)?;
         }
     }
@@ -120,15 +154,31 @@ fn refuse_private_keys(loaded: &Loaded) -> Result<(), Error> {
     Ok(())
 }
 
-/// Only these get a MachineConfig of their own; others inherit the worker's.
-fn built_in_pools(args: &Args, loaded: &Loaded) -> Result<Vec<String>, Error> {
-    let pools = pools::built_in(&loaded.snapshot);
+const ROLE_POINTER: &str = "/metadata/labels/machineconfiguration.openshift.io~1role";
+
+/// What nodes will miss, and whether all of this is needed.
+fn say_what_is_missing(loaded: &Loaded, overlay: &Overlay) {
+    let missing = overlay::missing_keys(&loaded.snapshot, overlay);
+    for text in missing.iter().filter_map(overlay::MissingKey::in_words) {
+        super::say("warning", &text);
+    }
+    if overlay.signed.is_empty() && overlay.objects.is_empty() {
+        super::say(
+            "note",
+            "nothing here needs an overlay: the controller delivers all of it, and `apply` would write none. While this one is \
+             there, changes of the objects have no effect until it is made anew",
+        );
+    }
+}
+
+/// Only these pools get a MachineConfig of their own; others inherit the worker's.
+fn only(args: &Args, pools: Vec<String>) -> Result<Vec<String>, Error> {
     let Some(wanted) = &args.pool else { return Ok(pools) };
     if pools.contains(wanted) {
         return Ok(vec![wanted.clone()]);
     }
     Err(Error::usage(
-        format!("the controller generates nothing for a pool `{wanted}`"),
+        format!("nothing is generated for a pool `{wanted}`"),
         format!("it does for: {}; custom pools inherit what the worker pool has", pools.join(", ")),
     ))
 }
@@ -184,15 +234,18 @@ impl Report for Refused {
 struct MachineConfigs {
     api_version: &'static str,
     kind: &'static str,
+    #[serde(skip)]
+    comment: &'static str,
     items: Vec<Value>,
 }
 
+const OVERLAY_COMMENT: &str = "# Made by oc-imagepolicy: policy.json is replaced as a whole, so make this anew when the objects change. `oc imagepolicy apply` does.\n";
 const COMMENT: &str = "# The machine-config-controller owns MachineConfigs of these names and replaces what others write there: this is for study and comparison.\n";
 
 impl Report for MachineConfigs {
     /// The default output is for kubectl as much as for people: a YAML stream.
     fn human(&self, t: &mut Terminal) -> io::Result<()> {
-        t.yaml_stream(COMMENT, &self.items)
+        t.yaml_stream(self.comment, &self.items)
     }
 
     fn names(&self, t: &mut Terminal) -> io::Result<()> {

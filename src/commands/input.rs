@@ -1,6 +1,13 @@
 //! The flags that every reading command has (interface.md 2), as they are typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::compile::overlay::REBOOT_FREE_KEY;
+use crate::compile::signed_registries::clean_path;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::model::private_keys::contains_private_key;
+use crate::snapshot::Delivery;
 
 /// Where the objects come from, and which truth about them is asked for.
 #[derive(Debug, clap::Args)]
@@ -46,6 +53,62 @@ impl InputArgs {
     }
 }
 
+/// What our own MachineConfigs bring along for `signedRegistries`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "GPG signatures")]
+pub struct DeliveryArgs {
+    /// Ship this keyring to the nodes: the path that gpgKeyPath names, and the local file with the public keys
+    #[arg(long, value_name = "PATH-ON-NODE=FILE")]
+    pub key: Vec<String>,
+    /// Where nodes find the GPG signatures of a scope
+    #[arg(long, value_name = "SCOPE=URL")]
+    pub lookaside: Vec<String>,
+    /// Put the keyrings into policy.json itself (keyData) instead of into files of their own
+    #[arg(long)]
+    pub inline_keys: bool,
+}
+
+impl DeliveryArgs {
+    /// Reads the keyrings.
+    ///
+    /// # Errors
+    /// A flag that is not of its form, or a file that cannot be read.
+    pub fn read(&self) -> Result<Delivery> {
+        let mut delivery = Delivery { inline_keys: self.inline_keys, ..Delivery::default() };
+        for text in &self.key {
+            let hint = format!("as in: --key {REBOOT_FREE_KEY}=keys.gpg");
+            let Some((path, file)) = text.split_once('=').filter(|(_, file)| !file.is_empty()) else {
+                return Err(Error::usage(format!("--key {text}: not of the form PATH-ON-NODE=FILE"), hint));
+            };
+            let path = clean_path(path).map_err(|why| Error::usage(format!("--key {text}: {path:?}: {why}"), hint))?;
+            let keyring = files::read_keyring(Path::new(file))?;
+            if contains_private_key(&keyring) {
+                return Err(Error::usage(
+                    format!("{file} holds a private key, which would be copied to every node"),
+                    "export only the public keys: gpg --export KEYID > FILE",
+                ));
+            }
+            if delivery.keys.insert(path.to_string(), keyring).is_some() {
+                return Err(Error::usage(format!("--key {path} is given twice"), "one file may hold several keys"));
+            }
+        }
+        for text in &self.lookaside {
+            let Some((scope, url)) = text.split_once('=').filter(|(scope, url)| !scope.is_empty() && !url.is_empty())
+            else {
+                let hint = "as in: --lookaside registry.example.com=https://signatures.example.com/sigstore";
+                return Err(Error::usage(format!("--lookaside {text}: not of the form SCOPE=URL"), hint));
+            };
+            if delivery.lookaside.insert(scope.to_string(), url.to_string()).is_some() {
+                return Err(Error::usage(
+                    format!("--lookaside {scope} is given twice"),
+                    "a scope has one place for signatures",
+                ));
+            }
+        }
+        Ok(delivery)
+    }
+}
+
 /// Which nodes and pods are asked about.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Scope")]
@@ -82,7 +145,7 @@ pub enum Of {
 }
 
 impl Of {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
         match text.split_once('/') {
             None if text == "desired" => Ok(Self::Desired),
             None if text == "rendered" => Ok(Self::Rendered),

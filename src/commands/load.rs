@@ -11,7 +11,7 @@ use crate::files::{self, ReadOptions};
 use crate::model::node_files::POLICY_JSON;
 use crate::model::provenance::Refusal;
 use crate::model::release::Release;
-use crate::snapshot::{Gap, GapReason, Kind, Laying, Snapshot, Source};
+use crate::snapshot::{Delivery, Gap, GapReason, Kind, Laying, Snapshot, Source};
 
 /// What a command has to read of a live cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,14 @@ impl Loaded {
         }
         let hypothetical = !input.overlay.is_empty() || !input.without.is_empty();
         Ok(Self { snapshot, release, release_assumed, compiled, hypothetical })
+    }
+
+    /// Compiles anew with what our own MachineConfigs are to bring along; policies that the controller does not read are delivered by
+    /// them.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        self.snapshot.delivery = delivery;
+        overlay::deliver_what_is_not_read(&mut self.snapshot, self.release);
+        self.compiled = compile(&self.snapshot, self.release);
     }
 
     /// For commands that need objects.

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::pools::{self, member};
 use super::signed_registries::{self, Signed};
-use super::{Compiled, Generated, Note, NoteKind, RegistrySources, controller, policy};
+use super::{Compiled, Generated, Note, NoteKind, RegistrySources, controller, policy, scopes};
 use crate::model::machine_config::{INPUTS, MADE_FROM, ROLE, ignition, ignition_files, overlay_name};
 use crate::model::node_files::{
     LOOKASIDE_REGISTRIES, NodeFiles, PolicyFile, PolicyForm, REGISTRIES_D, SIGSTORE_REGISTRIES, file_name,
@@ -423,6 +423,11 @@ pub fn machine_configs(
     Ok(objects)
 }
 
+/// The pools for which there are MachineConfigs of ours.
+pub fn pools_of(snapshot: &Snapshot, compiled: &Compiled, overlay: &Overlay) -> Vec<String> {
+    pools::with_overlay(snapshot, compiled, overlay)
+}
+
 fn has_private_key(keyring: &[u8]) -> bool {
     contains_private_key(keyring)
 }
@@ -500,6 +505,84 @@ pub fn unfold(snapshot: &mut Snapshot) {
     }
     if let Err(error) = snapshot.deliver(objects) {
         snapshot.warnings.push(format!("what our MachineConfig was made from cannot be read: {error}"));
+    }
+}
+
+/// Lets our MachineConfigs deliver the policies that the controller of the cluster does not read, and says whether there are any.
+pub fn deliver_what_is_not_read(snapshot: &mut Snapshot, release: &Release) -> bool {
+    let gate = scopes::gate_is_on(snapshot, release);
+    let (cluster, namespaced) =
+        (gate && release.cluster_image_policies, gate && release.cluster_image_policies && release.image_policies);
+    let unread = (!cluster && !snapshot.cluster_image_policies.is_empty())
+        || (!namespaced && !snapshot.image_policies.is_empty());
+    if !unread {
+        return false;
+    }
+    let mut beneath = snapshot.beneath.take().unwrap_or_else(|| Box::new(snapshot.clone()));
+    for policy in snapshot.cluster_image_policies.iter().filter(|_| !cluster) {
+        beneath.remove(Kind::ClusterImagePolicy, "", &policy.metadata.name);
+    }
+    for policy in snapshot.image_policies.iter().filter(|_| !namespaced) {
+        beneath.remove(Kind::ImagePolicy, &policy.metadata.namespace, &policy.metadata.name);
+    }
+    snapshot.beneath = Some(beneath);
+    true
+}
+
+/// A keyring that policies of ours name and that we do not deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingKey {
+    /// On the node.
+    pub path: Arc<str>,
+    /// The MachineConfig that delivers it, where there is one, or that RHCOS ships it.
+    pub delivered_by: Option<String>,
+    /// Whether the folder is emptied when a node boots.
+    pub is_lost_at_boot: bool,
+}
+
+/// A place for keyrings whose change makes no node reboot (domain.md 3.2).
+pub const REBOOT_FREE_KEY: &str = "/etc/machine-config-daemon/no-reboot/containers-gpg.pub";
+/// RHCOS ships it.
+const SHIPPED_KEY: &str = "/etc/pki/rpm-gpg/RPM-GPG-KEY-redhat-release";
+
+/// The keyrings that `signedRegistries` names and that our MachineConfigs do not bring along.
+pub fn missing_keys(snapshot: &Snapshot, overlay: &Overlay) -> Vec<MissingKey> {
+    if overlay.delivery.inline_keys {
+        return Vec::new();
+    }
+    let paths: BTreeSet<&Arc<str>> = overlay.signed.iter().map(|signed| &signed.key_path).collect();
+    let missing = paths.into_iter().filter(|path| !overlay.delivered.files.keys.contains_key(&***path));
+    let found = |path: &Arc<str>| {
+        let writes = |object: &&Object<api::MachineConfig>| {
+            let name = &object.metadata.name;
+            !name.starts_with("rendered-")
+                && !is_ours(object)
+                && !member(object, &|own| *own == **path).files.is_empty()
+        };
+        let writer = snapshot.machine_configs.iter().find(writes);
+        let writer = writer.map(|object| format!("MachineConfig {}", object.metadata.name));
+        writer.or_else(|| (**path == *SHIPPED_KEY).then(|| "RHCOS".to_string()))
+    };
+    let of = |path: &Arc<str>| MissingKey {
+        path: Arc::clone(path),
+        delivered_by: found(path),
+        is_lost_at_boot: ["/tmp/", "/run/", "/var/run/", "/dev/shm/"].iter().any(|folder| path.starts_with(folder)),
+    };
+    missing.map(of).collect()
+}
+
+impl MissingKey {
+    /// What to tell somebody about it; nothing where it is known to be there.
+    pub fn in_words(&self) -> Option<String> {
+        if self.delivered_by.is_some() {
+            return None;
+        }
+        let lost = if self.is_lost_at_boot { ", and what is there is lost when a node boots" } else { "" };
+        Some(format!(
+            "nobody delivers the keyring {0} to the nodes{lost}: until it is there, every pull that needs it fails. Ship it with --key \
+             {0}=FILE; a change of {REBOOT_FREE_KEY} makes no node reboot, that of most other paths does",
+            self.path
+        ))
     }
 }
 

@@ -121,7 +121,7 @@ fn unknown_kind(kind: Kind, release: &Release) -> Note {
 }
 
 /// On unless the FeatureGate says otherwise for the version that the cluster has (domain.md 0, interface.md 2).
-fn gate_is_on(snapshot: &Snapshot, release: &Release) -> bool {
+pub(super) fn gate_is_on(snapshot: &Snapshot, release: &Release) -> bool {
     if !release.asks_gate {
         return true;
     }

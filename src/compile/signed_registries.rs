@@ -143,8 +143,11 @@ fn checked(image: &Object<api::Image>, list: &[SignedRegistry], place: &Place) -
     if refusals.is_empty() { Ok(by_scope.into_values().map(|(_, signed)| signed).collect()) } else { Err(refusals) }
 }
 
-/// Without `//` and `/./`, which mean nothing; the seed's sample has `//tmp/key1.gpg`.
-fn clean_path(path: &str) -> Result<Arc<str>, &'static str> {
+/// A path on a node without `//` and `/./`, which mean nothing; the seed's sample has `//tmp/key1.gpg`.
+///
+/// # Errors
+/// Half a sentence: why it cannot be the path of a key file.
+pub fn clean_path(path: &str) -> Result<Arc<str>, &'static str> {
     if path.is_empty() {
         return Err("it is required");
     }

@@ -8,6 +8,7 @@ mod archive;
 mod block;
 mod example;
 mod json;
+mod keyring;
 mod layout;
 mod read;
 mod scalars;
@@ -16,5 +17,6 @@ mod write;
 pub mod yaml;
 
 pub use example::{MANIFESTS, example};
+pub use keyring::read_keyring;
 pub use read::{ReadOptions, node_files, read, read_onto, read_text, take_stdin};
 pub use write::{Content, write_directory};

@@ -188,7 +188,15 @@ pub fn short_provenance(provenance: &Provenance) -> String {
     match provenance {
         Provenance::Field { object, path } => {
             let path = path.to_string();
-            match path.strip_prefix("spec.registrySources.") {
+            // Which scope of the item it is says nothing that the row does not say.
+            let path = path
+                .strip_suffix(']')
+                .and_then(|path| path.rsplit_once(".sigRequiredRegistriesOrImages["))
+                .map_or(path.as_str(), |(item, _)| item);
+            match path
+                .strip_prefix("spec.registrySources.")
+                .or_else(|| path.strip_prefix("metadata.annotations.imagepolicy.openshift.io/"))
+            {
                 Some(field) => format!("{object} {field}"),
                 None => object.to_string(),
             }

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::pools::{self, member};
 use super::signed_registries::{self, Signed};
 use super::{Compiled, Generated, Note, NoteKind, RegistrySources, controller, policy, scopes};
+use crate::model::keyrings::{KeyringProblem, inspect_keyring};
 use crate::model::machine_config::{INPUTS, MADE_FROM, ROLE, ignition, ignition_files, overlay_name};
 use crate::model::node_files::{
     LOOKASIDE_REGISTRIES, NodeFiles, PolicyFile, PolicyForm, REGISTRIES_D, SIGSTORE_REGISTRIES, file_name,
@@ -429,7 +430,7 @@ pub fn pools_of(snapshot: &Snapshot, compiled: &Compiled, overlay: &Overlay) -> 
 }
 
 fn has_private_key(keyring: &[u8]) -> bool {
-    contains_private_key(keyring)
+    contains_private_key(keyring) || inspect_keyring(keyring) == Err(KeyringProblem::PrivateKey)
 }
 
 /// What an overlay was made from, so that it is known later: objects that no API holds, and what flags said.

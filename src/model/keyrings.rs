@@ -226,7 +226,7 @@ struct Part {
 
 enum PartKind {
     User(UserId),
-    Subkey(PublicSubkey),
+    Subkey(Box<PublicSubkey>),
     /// Pictures and the like.
     Other,
 }
@@ -302,7 +302,7 @@ impl Certificate {
             PUBLIC_SUBKEY if body.len() <= LARGEST_KEY => header(Tag::PublicSubkey, body)
                 .and_then(|header| PublicSubkey::try_from_reader(header, body).ok())
                 .filter(|_| matches!(body.first(), Some(4 | 6)))
-                .map_or(PartKind::Other, PartKind::Subkey),
+                .map_or(PartKind::Other, |subkey| PartKind::Subkey(Box::new(subkey))),
             PUBLIC_SUBKEY | USER_ATTRIBUTE => PartKind::Other,
             SIGNATURE => return self.sign(body),
             _ => return,
@@ -354,11 +354,11 @@ impl Certificate {
                     }
                 }
                 PartKind::Subkey(subkey) => {
-                    let valid = |s: &&Signature| check(&|| s.verify_subkey_binding(&self.key, subkey).is_ok());
+                    let valid = |s: &&Signature| check(&|| s.verify_subkey_binding(&self.key, &**subkey).is_ok());
                     let bindings: Vec<&Signature> = signatures.iter().filter(valid).collect();
                     let is_revoked = bindings.iter().any(|s| s.typ() == Some(SignatureType::SubkeyRevocation));
                     // A subkey that signs has to agree.
-                    let agrees = |back: &Signature| back.verify_primary_key_binding(subkey, &self.key).is_ok();
+                    let agrees = |back: &Signature| back.verify_primary_key_binding(&**subkey, &self.key).is_ok();
                     let binding = newest(bindings.into_iter()).filter(|binding| {
                         !is_revoked
                             && binding.key_flags().sign()

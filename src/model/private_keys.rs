@@ -11,11 +11,11 @@ use memchr::memmem::{self, Finder};
 /// What is printed in place of a private key.
 pub const NOT_SHOWN: &str = "<private key, not shown>";
 
-/// Whether a private key is anywhere in it: PEM, PGP or OpenSSH with its markers, the same in base64 once or twice, percent-encoded, DER, or
-/// the base64 of DER without markers.
+/// Whether a private key is anywhere in it: PEM, PGP or OpenSSH with its markers, the same in base64 once or twice, percent-encoded, DER or
+/// a binary PGP key, or the base64 of these without markers.
 pub fn contains_private_key(data: impl AsRef<[u8]>) -> bool {
     let data = data.as_ref();
-    is_private_der(data) || !private_keys(data).is_empty()
+    is_private_binary(data) || !private_keys(data).is_empty()
 }
 
 /// The text with [`NOT_SHOWN`] in place of every private key. Give it whole values: of a line out of the middle of a key nobody can say
@@ -157,13 +157,13 @@ fn alignments(text: &[u8]) -> [Vec<u8>; 3] {
     })
 }
 
-/// Base64 of DER that nothing marks as a private key but its first bytes.
+/// Base64 that nothing marks as a private key but its first bytes.
 fn bare(text: &[u8], found: &mut Vec<Range<usize>>) {
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let length = rest.iter().take_while(|byte| is_base64(**byte)).count();
-        let head = rest.get(..32).filter(|_| length >= 60 && matches!(rest.first(), Some(b'M' | b'b')));
-        let private = head.and_then(|head| STANDARD.decode(head).ok()).is_some_and(|head| is_private_der(&head));
+        let head = rest.get(..32).filter(|_| length >= 60 && matches!(rest.first(), Some(b'M' | b'b' | b'l' | b'x')));
+        let private = head.and_then(|head| STANDARD.decode(head).ok()).is_some_and(|head| is_private_binary(&head));
         if private {
             let end = body_after(text, base64_end(text, at));
             found.push(at..end);
@@ -172,6 +172,26 @@ fn bare(text: &[u8], found: &mut Vec<Range<usize>>) {
             at += length + 1;
         }
     }
+}
+
+fn is_private_binary(bytes: &[u8]) -> bool {
+    is_private_der(bytes) || is_secret_key_packet(bytes)
+}
+
+/// What `gpg --export-secret-keys` begins with (RFC 9580 4.2, 5.5.3): the packet's head, the version, four bytes of time, the algorithm.
+fn is_secret_key_packet(bytes: &[u8]) -> bool {
+    let (length, body) = match bytes {
+        [0x94, length, body @ ..] | [0xc5, length @ ..0xc0, body @ ..] => (usize::from(*length), body),
+        [0x95, high, low, body @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), body),
+        [0x96, 0, 0, high, low, body @ ..] | [0xc5, 0xff, 0, 0, high, low, body @ ..] => {
+            (usize::from(u16::from_be_bytes([*high, *low])), body)
+        }
+        [0xc5, high @ 0xc0..0xe0, low, body @ ..] => {
+            (usize::from(u16::from_be_bytes([*high - 0xc0, *low])) + 0xc0, body)
+        }
+        _ => return false,
+    };
+    (40..16_384).contains(&length) && matches!(body, [4 | 6, _, _, _, _, 1..=3 | 16..=19 | 22 | 25..=28, ..])
 }
 
 /// PKCS#8 plain and encrypted, PKCS#1, SEC 1, PKCS#12, and OpenSSH's own form, by their first bytes. A public key or a certificate begins
@@ -407,6 +427,14 @@ w3dw39uddJB4CBSU1JimOFJ9P0oz8vc9iTw0Fdw8ywo=
             assert_hidden(&format!("keyData: {}\n", body(key)), key);
             assert!(contains_private_key(STANDARD.decode(body(key)).unwrap()));
         }
+        let binary = include_bytes!("../../tests/keyrings/private.gpg");
+        let pgp = STANDARD.encode(binary);
+        assert!(contains_private_key(binary));
+        assert_hidden(&format!("keyData: {pgp}\n"), &pgp);
+        assert_hidden(
+            include_str!("../../tests/keyrings/private.asc"),
+            include_str!("../../tests/keyrings/private.asc"),
+        );
         let sigstore = "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJrZGYiOnsibmFtZSI6InNjcnlwdCJ9\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n";
         assert_hidden(sigstore, sigstore);
         let pgp = "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: 1\n\nlQWGBGPPkAQBDACabcdefghijk\n=aB3d\n-----END PGP PRIVATE KEY BLOCK-----";
@@ -426,6 +454,9 @@ w3dw39uddJB4CBSU1JimOFJ9P0oz8vc9iTw0Fdw8ywo=
             &STANDARD.encode(CERTIFICATE),
             &body(RSA_PUBLIC),
             &body(CERTIFICATE),
+            &STANDARD.encode(include_bytes!("../../tests/keyrings/rsa4096.gpg")),
+            &STANDARD.encode(include_bytes!("../../tests/keyrings/two.gpg")),
+            include_str!("../../tests/keyrings/armored.asc"),
             "BEGIN by making a PRIVATE KEY, and keep it",
             "quay.io/team/app@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             NOT_SHOWN,

@@ -45,7 +45,7 @@ type answer struct {
 	Sources            []imageSources `json:"sources,omitempty"`
 	Attachments        []attachments  `json:"attachments,omitempty"`
 	References         []parsed       `json:"references,omitempty"`
-	Keys               []string       `json:"keys,omitempty"` // fingerprints
+	Keys               []string       `json:"keys,omitempty"`  // fingerprints
 	Error              string         `json:"error,omitempty"` // the request itself was not understood
 }
 

@@ -2,5 +2,7 @@
 
 mod forecast;
 mod registries_change;
+mod status;
 
 pub use forecast::{Action, ChangedFile, Disruption, forecast};
+pub use status::{NodeFacts, NodeStatus, PoolStatus, RolloutStatus, State, Wanted, status, status_of};

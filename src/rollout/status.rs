@@ -1,0 +1,422 @@
+//! How far pools and nodes have taken what the objects ask for, and what keeps them from it (domain.md 3.3).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::compile::Compiled;
+use crate::compile::in_force::delivers;
+use crate::compile::pools::{Truth, desired, pool_of_node};
+use crate::model::node_files::NodeFiles;
+use crate::model::provenance::Refusal;
+use crate::model::release::Release;
+use crate::snapshot::{Gap, GapReason, Kind, Object, Snapshot, api};
+
+/// Pools, and the nodes of them as far as nodes could be read (interface.md 3, `Rollout`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RolloutStatus {
+    /// In the order in which they were read.
+    pub pools: Vec<PoolStatus>,
+    /// Those that belong to a pool, in the order in which they were read.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The rendered MachineConfig that its nodes should have; empty where there is none yet.
+    pub wanted: String,
+    /// Whether nothing is rolled out.
+    pub paused: bool,
+    /// How many nodes it has.
+    pub nodes: u64,
+    /// How many of them have `wanted`.
+    pub updated: u64,
+    /// How many of them have what the objects ask for, by content; `None` where that is not known.
+    pub have_change: Option<u64>,
+    /// Where it stands.
+    pub state: State,
+    /// Why it stands there, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether it stays there until somebody does something: waiting does not help.
+    #[serde(skip)]
+    pub stays: bool,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its pool.
+    pub pool: Arc<str>,
+    /// The MachineConfig that it has; empty where it has none yet.
+    pub current: Arc<str>,
+    /// The one that it is told to take.
+    pub desired: Arc<str>,
+    /// Whether it has what the objects ask for, by content; `None` where that is not known.
+    pub have_change: Option<bool>,
+    /// Where it stands.
+    pub state: State,
+    /// Why it stands there, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Where a pool or node stands, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum State {
+    /// It has what is rendered, and that is what the objects ask for.
+    Done,
+    /// On its way.
+    Progressing,
+    /// Something keeps it where it is.
+    Stuck,
+    /// It has failed.
+    Degraded,
+}
+
+impl RolloutStatus {
+    /// The worst of the pools; done where there is none.
+    pub fn state(&self) -> State {
+        self.pools.iter().map(|pool| pool.state).max().unwrap_or(State::Done)
+    }
+
+    /// The first pool that neither is done nor will be by waiting.
+    pub fn hopeless(&self) -> Option<&PoolStatus> {
+        self.pools.iter().find(|pool| pool.stays && pool.state >= State::Stuck)
+    }
+}
+
+/// What is read of a node: a few fields of an object of many kilobytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// `metadata.name`
+    pub name: Arc<str>,
+    /// `metadata.labels`: pools choose by them.
+    pub labels: BTreeMap<String, String>,
+    current: Arc<str>,
+    desired: Arc<str>,
+    state: Box<str>,
+    reason: Box<str>,
+    is_drained: bool,
+    not_ready: Option<Box<str>>,
+}
+
+impl NodeFacts {
+    /// From the object's fields.
+    pub fn of(metadata: &api::Metadata, node: &api::Node) -> Self {
+        let annotation = |name: &str| {
+            let key = format!("machineconfiguration.openshift.io/{name}");
+            metadata.annotations.get(&key).map(String::as_str).unwrap_or_default()
+        };
+        let wanted_drain = annotation("desiredDrain");
+        let not_ready =
+            node.status.conditions.iter().find(|condition| condition.kind == "Ready" && condition.status != "True");
+        let why = |condition: &api::Condition| {
+            let why = if condition.message.is_empty() { &condition.reason } else { &condition.message };
+            shortened(why).into()
+        };
+        Self {
+            name: metadata.name.as_str().into(),
+            labels: metadata.labels.clone(),
+            current: annotation("currentConfig").into(),
+            desired: annotation("desiredConfig").into(),
+            state: annotation("state").into(),
+            reason: shortened(annotation("reason")).into(),
+            is_drained: !wanted_drain.starts_with("drain-") || wanted_drain == annotation("lastAppliedDrain"),
+            not_ready: not_ready.map(why),
+        }
+    }
+
+    /// The MachineConfig that it has.
+    pub fn current(&self) -> &str {
+        &self.current
+    }
+}
+
+/// What the objects ask of the nodes of each pool, to compare MachineConfigs with.
+pub struct Wanted {
+    release: &'static Release,
+    pools: Result<BTreeMap<Arc<str>, Arc<NodeFiles>>, Vec<Refusal>>,
+}
+
+impl Wanted {
+    /// What follows from the objects, or why nothing does.
+    pub fn of(snapshot: &Snapshot, compiled: &Compiled) -> Self {
+        let by_pool = |truth: Truth| {
+            let of_group = |group: &crate::compile::pools::PoolGroup| {
+                let files = Arc::clone(&group.files);
+                group.pools.iter().map(|pool| (Arc::clone(&pool.name), Arc::clone(&files))).collect::<Vec<_>>()
+            };
+            truth.groups.iter().flat_map(of_group).collect()
+        };
+        Self { release: compiled.release, pools: desired(snapshot, compiled).map(by_pool) }
+    }
+
+    /// Whether the MachineConfig has what is asked of the pool, by content; `None` for a pool of which nothing is known.
+    pub fn is_in(&self, machine_config: &Object<api::MachineConfig>, pool: &str) -> Option<bool> {
+        match &self.pools {
+            Ok(pools) => pools.get(pool).map(|files| delivers(machine_config, files, self.release)),
+            Err(_) => Some(false),
+        }
+    }
+
+    /// Why nothing is asked for.
+    pub fn refusals(&self) -> &[Refusal] {
+        self.pools.as_ref().err().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Where everything stands.
+pub fn status(snapshot: &Snapshot, compiled: &Compiled) -> RolloutStatus {
+    let wanted = Wanted::of(snapshot, compiled);
+    let by_name: HashMap<&str, &Object<api::MachineConfig>> =
+        snapshot.machine_configs.iter().map(|object| (object.metadata.name.as_str(), object)).collect();
+    let mut known: HashMap<(Arc<str>, Arc<str>), Option<bool>> = HashMap::new();
+    let mut has_change = |pool: &Arc<str>, name: &Arc<str>| {
+        let compare = || by_name.get(&**name).and_then(|object| wanted.is_in(object, pool));
+        *known.entry((Arc::clone(pool), Arc::clone(name))).or_insert_with(compare)
+    };
+    let nodes: Vec<NodeFacts>;
+    let facts = match snapshot.has_read(Kind::Node) {
+        true => {
+            nodes = snapshot.nodes.iter().map(|node| NodeFacts::of(&node.metadata, &node.value)).collect();
+            Some(nodes.iter())
+        }
+        false => None,
+    };
+    status_of(snapshot, facts, &mut has_change, wanted.refusals())
+}
+
+/// The same from parts, for who keeps them up to date: pools of the snapshot, nodes where they could be read, and whether a
+/// MachineConfig (its name comes second) has what is asked of a pool.
+pub fn status_of<'n>(
+    snapshot: &Snapshot,
+    nodes: Option<impl Iterator<Item = &'n NodeFacts>>,
+    has_change: &mut dyn FnMut(&Arc<str>, &Arc<str>) -> Option<bool>,
+    refusals: &[Refusal],
+) -> RolloutStatus {
+    let mut pools: Vec<PoolInMaking> = snapshot.pools.iter().map(PoolInMaking::new).collect();
+    let positions: HashMap<*const Object<api::MachineConfigPool>, usize> =
+        snapshot.pools.iter().enumerate().map(|(position, pool)| (std::ptr::from_ref(pool), position)).collect();
+    let mut status = RolloutStatus::default();
+    let nodes_are_known = nodes.is_some();
+    for node in nodes.into_iter().flatten() {
+        let pool = pool_of_node(snapshot, &node.labels).and_then(|pool| positions.get(&std::ptr::from_ref(pool)));
+        let Some(pool) = pool.and_then(|position| pools.get_mut(*position)) else { continue };
+        let has_change = if node.current.is_empty() { Some(false) } else { has_change(&pool.name, &node.current) };
+        let node = node_status(node, pool, has_change);
+        pool.add(&node);
+        status.nodes.push(node);
+    }
+    let machine_configs_are_known = snapshot.has_read(Kind::MachineConfig)
+        && !snapshot.gaps.iter().any(|gap: &Gap| gap.kind == Kind::MachineConfig && gap.reason == GapReason::Forbidden);
+    for mut pool in pools {
+        let rendered: Arc<str> = pool.object.value.spec.configuration.name.as_str().into();
+        let has_change = if rendered.is_empty() { Some(false) } else { has_change(&pool.name, &rendered) };
+        if !nodes_are_known {
+            pool.count_by_its_status(has_change);
+        }
+        let rendered = Rendered { has_change, may_be_missing: !machine_configs_are_known };
+        status.pools.push(pool.finished(&rendered, refusals));
+    }
+    status
+}
+
+/// What is known of the MachineConfig that a pool names.
+struct Rendered {
+    has_change: Option<bool>,
+    may_be_missing: bool,
+}
+
+fn node_status(node: &NodeFacts, pool: &PoolInMaking, have_change: Option<bool>) -> NodeStatus {
+    let wanted = pool.object.value.spec.configuration.name.as_str();
+    let has_wanted = *node.current == *wanted;
+    let reason = |text: &str| Some(text.to_string());
+    let (state, reason) = match &*node.state {
+        "Degraded" | "Unreconcilable" if node.reason.is_empty() => (State::Degraded, reason("it gives no reason")),
+        "Degraded" | "Unreconcilable" => (State::Degraded, reason(&node.reason)),
+        _ if node.current.is_empty() => (State::Progressing, reason("it has no MachineConfig yet")),
+        state if node.desired != node.current || matches!(state, "Working" | "Rebooting") => working(node),
+        _ if !has_wanted && pool.object.value.spec.paused => (State::Stuck, reason("its pool is paused")),
+        _ => match &node.not_ready {
+            Some(why) if why.is_empty() => (State::Stuck, reason("not Ready")),
+            Some(why) => (State::Stuck, Some(format!("not Ready: {why}"))),
+            None if has_wanted => (State::Done, None),
+            None => (State::Progressing, reason("waits for its turn")),
+        },
+    };
+    NodeStatus {
+        name: Arc::clone(&node.name),
+        pool: Arc::clone(&pool.name),
+        current: Arc::clone(&node.current),
+        desired: Arc::clone(&node.desired),
+        have_change,
+        state,
+        reason,
+    }
+}
+
+/// A node in the middle of it. One that cannot be drained says so in its reason.
+fn working(node: &NodeFacts) -> (State, Option<String>) {
+    if !node.reason.is_empty() {
+        let is_refused = node.reason.to_ascii_lowercase().contains("drain");
+        return (if is_refused { State::Stuck } else { State::Progressing }, Some(node.reason.to_string()));
+    }
+    let doing = match &*node.state {
+        "Rebooting" => "rebooting",
+        _ if !node.is_drained => "being drained",
+        _ if node.not_ready.is_some() => "updating, not Ready",
+        _ => "updating",
+    };
+    (State::Progressing, Some(doing.to_string()))
+}
+
+/// A pool while its nodes are counted.
+struct PoolInMaking<'a> {
+    name: Arc<str>,
+    object: &'a Object<api::MachineConfigPool>,
+    nodes: u64,
+    updated: u64,
+    done: u64,
+    have_change: Option<u64>,
+    degraded: Option<String>,
+    stuck: Option<String>,
+    is_moving: bool,
+}
+
+impl<'a> PoolInMaking<'a> {
+    fn new(object: &'a Object<api::MachineConfigPool>) -> Self {
+        Self {
+            name: object.metadata.name.as_str().into(),
+            object,
+            nodes: 0,
+            updated: 0,
+            done: 0,
+            have_change: Some(0),
+            degraded: None,
+            stuck: None,
+            is_moving: false,
+        }
+    }
+
+    fn add(&mut self, node: &NodeStatus) {
+        self.nodes += 1;
+        let has_wanted = *node.current == *self.object.value.spec.configuration.name;
+        self.updated += u64::from(has_wanted && node.desired == node.current && node.state != State::Degraded);
+        self.done += u64::from(node.state == State::Done);
+        self.have_change = self.have_change.zip(node.have_change).map(|(count, has)| count + u64::from(has));
+        let reason = || format!("node {}: {}", node.name, node.reason.as_deref().unwrap_or_default());
+        match node.state {
+            State::Degraded => _ = self.degraded.get_or_insert_with(reason),
+            State::Stuck => _ = self.stuck.get_or_insert_with(reason),
+            State::Progressing => self.is_moving |= node.current != node.desired,
+            State::Done => {}
+        }
+    }
+
+    fn count_by_its_status(&mut self, has_change: Option<bool>) {
+        let status = &self.object.value.status;
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        (self.nodes, self.updated) = (count(status.machine_count), count(status.updated_machine_count));
+        self.done = self.updated;
+        // What the others have is not known.
+        self.have_change =
+            has_change.filter(|has| *has || self.updated == self.nodes).map(|has| u64::from(has) * self.updated);
+    }
+
+    fn finished(self, rendered: &Rendered, refusals: &[Refusal]) -> PoolStatus {
+        let (state, reason, stays) = self.state(rendered, refusals);
+        PoolStatus {
+            name: self.name,
+            wanted: self.object.value.spec.configuration.name.clone(),
+            paused: self.object.value.spec.paused,
+            nodes: self.nodes,
+            updated: self.updated,
+            have_change: self.have_change,
+            state,
+            reason,
+            stays,
+        }
+    }
+
+    fn state(&self, rendered: &Rendered, refusals: &[Refusal]) -> (State, Option<String>, bool) {
+        let (spec, status) = (&self.object.value.spec, &self.object.value.status);
+        let wanted = &spec.configuration.name;
+        if let Some(why) = self.degraded() {
+            return (State::Degraded, Some(why), true);
+        }
+        if let Some(refusal) = refusals.first() {
+            let more = if refusals.len() > 1 { format!(" (and {} more)", refusals.len() - 1) } else { String::new() };
+            let text = shortened(&refusal.text);
+            return (State::Stuck, Some(format!("the controller has frozen: {text}{more}")), true);
+        }
+        if wanted.is_empty() {
+            return (State::Progressing, Some("nothing is rendered for it yet".into()), false);
+        }
+        match rendered.has_change {
+            Some(false) => {
+                let why = format!("the controller has not rendered this yet: {wanted} has something else");
+                return (State::Progressing, Some(why), false);
+            }
+            None if !rendered.may_be_missing => {
+                return (State::Stuck, Some(format!("MachineConfig {wanted}, which it names, is missing")), false);
+            }
+            _ => {}
+        }
+        let is_behind = !status.configuration.name.is_empty() && status.configuration.name != *wanted;
+        if self.done == self.nodes && !is_behind {
+            return (State::Done, None, false);
+        }
+        if spec.paused && self.updated < self.nodes {
+            return (State::Stuck, Some("paused: nodes stay as they are until spec.paused is false".into()), true);
+        }
+        match &self.stuck {
+            Some(why) if !self.is_moving => (State::Stuck, Some(why.clone()), false),
+            Some(why) => (State::Progressing, Some(why.clone()), false),
+            None if self.done == self.nodes => {
+                (State::Progressing, Some("all nodes have it, the pool is about to say so".into()), false)
+            }
+            None => (State::Progressing, None, false),
+        }
+    }
+
+    /// The most telling condition that says so, else the first node that does.
+    fn degraded(&self) -> Option<String> {
+        let conditions = self.object.value.status.conditions.iter();
+        let rank = |kind: &str| match kind {
+            "RenderDegraded" => 0,
+            "NodeDegraded" => 1,
+            "Degraded" => 3,
+            _ => 2,
+        };
+        let degraded =
+            conditions.filter(|condition| condition.kind.ends_with("Degraded") && condition.status == "True");
+        let Some(worst) = degraded.min_by_key(|condition| (rank(&condition.kind), condition.message.is_empty())) else {
+            return self.degraded.clone();
+        };
+        // A node's own words are better than none.
+        match (worst.message.is_empty(), &self.degraded) {
+            (true, Some(node)) => Some(node.clone()),
+            (true, None) => Some(format!("{} is True, and gives no reason", worst.kind)),
+            (false, _) => Some(format!("{}: {}", worst.kind, shortened(&worst.message))),
+        }
+    }
+}
+
+/// A message that somebody else wrote may be a whole log.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 1000;
+    let text = text.trim();
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_string(),
+    }
+}

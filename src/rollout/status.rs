@@ -9,8 +9,7 @@ use crate::compile::Compiled;
 use crate::compile::in_force::delivers;
 use crate::compile::pools::{Truth, desired, pool_of_node};
 use crate::model::node_files::NodeFiles;
-use crate::model::provenance::Refusal;
-use crate::model::release::Release;
+use crate::model::provenance::{Refusal, RefusedBy};
 use crate::snapshot::{Gap, GapReason, Kind, Object, Snapshot, api};
 
 /// Pools, and the nodes of them as far as nodes could be read (interface.md 3, `Rollout`).
@@ -116,6 +115,7 @@ impl NodeFacts {
             let key = format!("machineconfiguration.openshift.io/{name}");
             metadata.annotations.get(&key).map(String::as_str).unwrap_or_default()
         };
+        let (current, desired) = (annotation("currentConfig"), annotation("desiredConfig"));
         let wanted_drain = annotation("desiredDrain");
         let not_ready =
             node.status.conditions.iter().find(|condition| condition.kind == "Ready" && condition.status != "True");
@@ -126,8 +126,8 @@ impl NodeFacts {
         Self {
             name: metadata.name.as_str().into(),
             labels: metadata.labels.clone(),
-            current: annotation("currentConfig").into(),
-            desired: annotation("desiredConfig").into(),
+            current: current.into(),
+            desired: if desired.is_empty() { current } else { desired }.into(),
             state: annotation("state").into(),
             reason: shortened(annotation("reason")).into(),
             is_drained: !wanted_drain.starts_with("drain-") || wanted_drain == annotation("lastAppliedDrain"),
@@ -143,7 +143,6 @@ impl NodeFacts {
 
 /// What the objects ask of the nodes of each pool, to compare MachineConfigs with.
 pub struct Wanted {
-    release: &'static Release,
     pools: Result<BTreeMap<Arc<str>, Arc<NodeFiles>>, Vec<Refusal>>,
 }
 
@@ -157,13 +156,14 @@ impl Wanted {
             };
             truth.groups.iter().flat_map(of_group).collect()
         };
-        Self { release: compiled.release, pools: desired(snapshot, compiled).map(by_pool) }
+        Self { pools: desired(snapshot, compiled).map(by_pool) }
     }
 
-    /// Whether the MachineConfig has what is asked of the pool, by content; `None` for a pool of which nothing is known.
-    pub fn is_in(&self, machine_config: &Object<api::MachineConfig>, pool: &str) -> Option<bool> {
+    /// Whether the MachineConfig has what is asked of the pool, by content; `None` for a pool of which nothing is known. `compiled`
+    /// is what this was made of.
+    pub fn is_in(&self, machine_config: &Object<api::MachineConfig>, pool: &str, compiled: &Compiled) -> Option<bool> {
         match &self.pools {
-            Ok(pools) => pools.get(pool).map(|files| delivers(machine_config, files, self.release)),
+            Ok(pools) => pools.get(pool).map(|files| delivers(machine_config, files, compiled)),
             Err(_) => Some(false),
         }
     }
@@ -181,7 +181,7 @@ pub fn status(snapshot: &Snapshot, compiled: &Compiled) -> RolloutStatus {
         snapshot.machine_configs.iter().map(|object| (object.metadata.name.as_str(), object)).collect();
     let mut known: HashMap<(Arc<str>, Arc<str>), Option<bool>> = HashMap::new();
     let mut has_change = |pool: &Arc<str>, name: &Arc<str>| {
-        let compare = || by_name.get(&**name).and_then(|object| wanted.is_in(object, pool));
+        let compare = || by_name.get(&**name).and_then(|object| wanted.is_in(object, pool, compiled));
         *known.entry((Arc::clone(pool), Arc::clone(name))).or_insert_with(compare)
     };
     let nodes: Vec<NodeFacts>;
@@ -356,7 +356,11 @@ impl<'a> PoolInMaking<'a> {
         if let Some(refusal) = refusals.first() {
             let more = if refusals.len() > 1 { format!(" (and {} more)", refusals.len() - 1) } else { String::new() };
             let text = shortened(&refusal.text);
-            return (State::Stuck, Some(format!("the controller has frozen: {text}{more}")), true);
+            let what = match refusal.by {
+                RefusedBy::Plugin => "what is asked for contradicts itself",
+                _ => "the controller has frozen",
+            };
+            return (State::Stuck, Some(format!("{what}: {text}{more}")), true);
         }
         if wanted.is_empty() {
             return (State::Progressing, Some("nothing is rendered for it yet".into()), false);
@@ -418,5 +422,260 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::compile;
+    use crate::model::machine_config::Form;
+    use crate::model::release::Release;
+    use crate::snapshot::{Laying, Origin, Source};
+    use serde_json::{Value, json};
+
+    const GROUP: &str = "machineconfiguration.openshift.io";
+
+    fn image(lists: Value) -> Value {
+        json!({"apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {"name": "cluster"},
+            "spec": {"registrySources": lists}})
+    }
+
+    fn pool(name: &str, wanted: &str, more: Value) -> Value {
+        let mut pool = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "MachineConfigPool",
+            "metadata": {"name": name},
+            "spec": {"configuration": {"name": wanted}, "nodeSelector": {"matchLabels": {"role": name}},
+                "machineConfigSelector": {"matchLabels": {format!("{GROUP}/role"): name}}},
+            "status": {"configuration": {"name": wanted}, "machineCount": 2, "updatedMachineCount": 1}});
+        for (pointer, value) in more.as_object().unwrap() {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            pool.pointer_mut(parent).unwrap()[key] = value.clone();
+        }
+        pool
+    }
+
+    fn node(name: &str, current: &str, desired: &str, more: &[(&str, &str)], ready: &str) -> Value {
+        let mut annotations =
+            json!({format!("{GROUP}/currentConfig"): current, format!("{GROUP}/desiredConfig"): desired});
+        for (key, value) in more {
+            annotations[format!("{GROUP}/{key}")] = json!(value);
+        }
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"role": "worker"},
+            "annotations": annotations}, "status": {"conditions": [
+                {"type": "Ready", "status": ready, "message": "kubelet is silent"}]}})
+    }
+
+    /// `old` has nothing, `new` and `same` have what is asked for.
+    fn of(objects: &[Value], lists: Value) -> RolloutStatus {
+        let mut snapshot = Snapshot::new(Source::MustGather);
+        let mut insert = |object: Value| snapshot.insert(object, Origin::Live, Laying::Beside).unwrap();
+        let version = json!({"apiVersion": "config.openshift.io/v1", "kind": "ClusterVersion",
+            "metadata": {"name": "version"}, "status": {"desired": {"version": "4.20.1", "image": format!("q.io/a/r@sha256:{}", "0".repeat(64))}}});
+        insert(image(lists));
+        insert(version);
+        objects.iter().cloned().for_each(|object| _ = insert(object));
+        let form = Form::Object { image_uid: None, controller_version: None };
+        let content = compile(&asked(), Release::newest()).generated.unwrap().machine_config("worker", form);
+        for (name, config) in [
+            ("old", json!({})),
+            ("new", content["spec"]["config"].clone()),
+            ("same", content["spec"]["config"].clone()),
+        ] {
+            let object = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "MachineConfig", "metadata": {"name": name},
+                "spec": {"config": config}});
+            snapshot.insert(object, Origin::Live, Laying::Beside).unwrap();
+        }
+        let compiled = compile(&snapshot, Release::newest());
+        status(&snapshot, &compiled)
+    }
+
+    fn lists() -> Value {
+        json!({"blockedRegistries": ["evil.example.com"]})
+    }
+
+    fn asked() -> Snapshot {
+        let mut snapshot = Snapshot::new(Source::Manifests);
+        snapshot.insert(image(lists()), Origin::Live, Laying::Beside).unwrap();
+        snapshot
+    }
+
+    fn words(pool: &PoolStatus) -> String {
+        let reason = pool.reason.as_deref().unwrap_or("-");
+        let count = pool.have_change.map_or("?".to_string(), |count| count.to_string());
+        format!("{:?} {}/{}/{count} {reason}", pool.state, pool.nodes, pool.updated)
+    }
+
+    #[test]
+    fn pools() {
+        let done = |name: &str| node(name, "new", "new", &[("state", "Done")], "True");
+        let old = |name: &str| node(name, "old", "old", &[("state", "Done")], "True");
+        let condition = |kind: &str, message: &str| {
+            json!({"/status/conditions": [{"type": "Updating", "status": "True"}, {"type": "Degraded", "status": "True"},
+                {"type": kind, "status": "True", "message": message}, {"type": "BuildDegraded", "status": "False"}]})
+        };
+        let none = json!({});
+        for (objects, expected, stays) in [
+            (vec![pool("worker", "new", none.clone()), done("a"), done("b")], "Done 2/2/2 -", false),
+            // By content, not by name.
+            (
+                vec![pool("worker", "new", none.clone()), done("a"), node("b", "same", "same", &[], "True")],
+                "Progressing 2/1/2 -",
+                false,
+            ),
+            (vec![pool("worker", "new", none.clone()), done("a"), old("b")], "Progressing 2/1/1 -", false),
+            (
+                vec![pool("worker", "new", json!({"/spec/paused": true})), done("a"), old("b")],
+                "Stuck 2/1/1 paused: nodes stay as they are until spec.paused is false",
+                true,
+            ),
+            (vec![pool("worker", "new", json!({"/spec/paused": true})), done("a")], "Done 1/1/1 -", false),
+            (
+                vec![pool("worker", "old", none.clone()), old("a")],
+                "Progressing 1/1/0 the controller has not rendered this yet: old has something else",
+                false,
+            ),
+            (
+                vec![pool("worker", "", none.clone()), old("a")],
+                "Progressing 1/0/0 nothing is rendered for it yet",
+                false,
+            ),
+            (
+                vec![pool("worker", "gone", none.clone()), old("a")],
+                "Stuck 1/0/0 MachineConfig gone, which it names, is missing",
+                false,
+            ),
+            (
+                vec![pool("worker", "new", json!({"/status/configuration": {"name": "old"}})), done("a")],
+                "Progressing 1/1/1 all nodes have it, the pool is about to say so",
+                false,
+            ),
+            (
+                vec![pool("worker", "new", condition("RenderDegraded", "Failed to render")), done("a")],
+                "Degraded 1/1/1 RenderDegraded: Failed to render",
+                true,
+            ),
+            (
+                vec![
+                    pool("worker", "new", condition("NodeDegraded", "")),
+                    node("b", "old", "new", &[("state", "Degraded"), ("reason", "disk full")], "True"),
+                ],
+                "Degraded 1/0/0 node b: disk full",
+                true,
+            ),
+            (
+                vec![pool("worker", "new", condition("NodeDegraded", ""))],
+                "Degraded 0/0/0 NodeDegraded is True, and gives no reason",
+                true,
+            ),
+            (
+                vec![
+                    pool("worker", "new", none.clone()),
+                    done("a"),
+                    node("b", "new", "new", &[("state", "Done")], "False"),
+                ],
+                "Stuck 2/2/2 node b: not Ready: kubelet is silent",
+                false,
+            ),
+            (
+                vec![
+                    pool("worker", "new", none.clone()),
+                    node("b", "old", "new", &[("state", "Working"), ("reason", "failed to drain node b")], "True"),
+                ],
+                "Stuck 1/0/0 node b: failed to drain node b",
+                false,
+            ),
+            // Somebody else is under way: not stuck, but the reason is worth a word.
+            (
+                vec![
+                    pool("worker", "new", none.clone()),
+                    node("a", "old", "new", &[("state", "Working")], "True"),
+                    node("b", "old", "old", &[], "Unknown"),
+                ],
+                "Progressing 2/0/0 node b: not Ready: kubelet is silent",
+                false,
+            ),
+        ] {
+            let mut objects = objects;
+            // Something of every kind was read.
+            objects.push(node("elsewhere", "", "", &[], "True"));
+            objects.last_mut().unwrap()["metadata"]["labels"] = json!({});
+            let status = of(&objects, lists());
+            assert_eq!(words(&status.pools[0]), expected);
+            assert_eq!(status.hopeless().is_some(), stays, "{expected}");
+            assert!(status.nodes.iter().all(|node| *node.name != *"elsewhere"));
+        }
+    }
+
+    #[test]
+    fn nodes() {
+        for (current, desired, annotations, ready, expected) in [
+            ("new", "new", &[("state", "Done")][..], "True", "Done Some(true) -"),
+            ("new", "new", &[], "True", "Done Some(true) -"),
+            ("new", "", &[], "True", "Done Some(true) -"),
+            ("old", "old", &[("state", "Done")], "True", "Progressing Some(false) waits for its turn"),
+            ("old", "new", &[("state", "Done")], "True", "Progressing Some(false) updating"),
+            ("old", "new", &[("state", "Working")], "False", "Progressing Some(false) updating, not Ready"),
+            ("old", "new", &[("state", "Rebooting")], "False", "Progressing Some(false) rebooting"),
+            (
+                "old",
+                "new",
+                &[("state", "Working"), ("desiredDrain", "drain-new"), ("lastAppliedDrain", "uncordon-old")],
+                "True",
+                "Progressing Some(false) being drained",
+            ),
+            (
+                "old",
+                "new",
+                &[("state", "Working"), ("reason", "cordoning")],
+                "True",
+                "Progressing Some(false) cordoning",
+            ),
+            ("old", "new", &[("state", "Unreconcilable")], "True", "Degraded Some(false) it gives no reason"),
+            ("old", "old", &[], "False", "Stuck Some(false) not Ready: kubelet is silent"),
+            ("gone", "gone", &[], "True", "Progressing None waits for its turn"),
+            ("", "new", &[], "True", "Progressing Some(false) it has no MachineConfig yet"),
+        ] {
+            let objects = [pool("worker", "new", json!({})), node("a", current, desired, annotations, ready)];
+            let status = of(&objects, lists());
+            let node = &status.nodes[0];
+            let reason = node.reason.as_deref().unwrap_or("-");
+            assert_eq!(format!("{:?} {:?} {reason}", node.state, node.have_change), expected);
+        }
+    }
+
+    /// Nodes are forbidden: the pool's own counts have to do.
+    #[test]
+    fn without_nodes_the_pool_counts() {
+        let counted = |updated: u64, wanted: &str| {
+            let more = json!({"/status/updatedMachineCount": updated});
+            words(&of(&[pool("worker", wanted, more)], lists()).pools[0])
+        };
+        assert_eq!(counted(1, "new"), "Progressing 2/1/1 -");
+        assert_eq!(counted(2, "new"), "Done 2/2/2 -");
+        assert_eq!(
+            counted(2, "old"),
+            "Progressing 2/2/0 the controller has not rendered this yet: old has something else"
+        );
+        assert_eq!(
+            counted(1, "old"),
+            "Progressing 2/1/? the controller has not rendered this yet: old has something else"
+        );
+    }
+
+    #[test]
+    fn a_frozen_controller_is_named_with_its_own_words() {
+        let both = json!({"allowedRegistries": ["a.io"], "blockedRegistries": ["b.io"]});
+        let status = of(&[pool("worker", "new", json!({})), node("a", "new", "new", &[], "True")], both);
+        let pool = &status.pools[0];
+        assert!(status.hopeless().is_some());
+        let text = "could not update policy json with new changes: invalid images config: only one of AllowedRegistries or \
+            BlockedRegistries may be specified";
+        assert_eq!(words(pool), format!("Stuck 1/1/0 the controller has frozen: {text}"));
+    }
+
+    #[test]
+    fn messages_of_others_are_not_endless() {
+        assert_eq!(shortened(&"ä".repeat(5000)).chars().count(), 1001);
+        assert_eq!(shortened(" short\n"), "short");
     }
 }

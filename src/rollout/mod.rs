@@ -5,4 +5,4 @@ mod registries_change;
 mod status;
 
 pub use forecast::{Action, ChangedFile, Disruption, forecast};
-pub use status::{NodeFacts, NodeStatus, PoolStatus, RolloutStatus, State, Wanted, status, status_of};
+pub use status::{HasChange, NodeFacts, NodeStatus, PoolStatus, RolloutStatus, State, Wanted, status, status_of};

@@ -195,12 +195,15 @@ pub fn status(snapshot: &Snapshot, compiled: &Compiled) -> RolloutStatus {
     status_of(snapshot, facts, &mut has_change, wanted.refusals())
 }
 
-/// The same from parts, for who keeps them up to date: pools of the snapshot, nodes where they could be read, and whether a
-/// MachineConfig (its name comes second) has what is asked of a pool.
+/// Whether a MachineConfig (its name comes second) has what is asked of a pool; `None` where that is not known.
+pub type HasChange<'f> = dyn FnMut(&Arc<str>, &Arc<str>) -> Option<bool> + 'f;
+
+/// The same from parts, for who keeps them up to date: pools of the snapshot, nodes where they could be read, and what the comparison of
+/// MachineConfigs came to.
 pub fn status_of<'n>(
     snapshot: &Snapshot,
     nodes: Option<impl Iterator<Item = &'n NodeFacts>>,
-    has_change: &mut dyn FnMut(&Arc<str>, &Arc<str>) -> Option<bool>,
+    has_change: &mut HasChange,
     refusals: &[Refusal],
 ) -> RolloutStatus {
     let mut pools: Vec<PoolInMaking> = snapshot.pools.iter().map(PoolInMaking::new).collect();

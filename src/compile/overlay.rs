@@ -229,7 +229,7 @@ fn deliver_registries(snapshot: &Snapshot, base: &Generated, generated: &Generat
 /// Objects of the snapshot that the API does not hold, as they are written, in the snapshot's order.
 fn delivered_objects(snapshot: &Snapshot) -> Vec<Value> {
     let Some(beneath) = &snapshot.beneath else { return Vec::new() };
-    let known: BTreeMap<_, &Value> = beneath.policy_objects().map(|(reference, raw)| (reference, raw)).collect();
+    let known: BTreeMap<_, &Value> = beneath.policy_objects().collect();
     let added = snapshot.policy_objects().filter(|(reference, raw)| known.get(reference) != Some(raw));
     added.map(|(_, raw)| plain(raw)).collect()
 }

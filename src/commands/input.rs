@@ -6,7 +6,7 @@ use crate::compile::overlay::REBOOT_FREE_KEY;
 use crate::compile::signed_registries::clean_path;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::model::private_keys::contains_private_key;
+use crate::model::keyrings::{KeyringProblem, inspect_keyring};
 use crate::snapshot::Delivery;
 
 /// Where the objects come from, and which truth about them is asked for.
@@ -82,11 +82,12 @@ impl DeliveryArgs {
             };
             let path = clean_path(path).map_err(|why| Error::usage(format!("--key {text}: {path:?}: {why}"), hint))?;
             let keyring = files::read_keyring(Path::new(file))?;
-            if contains_private_key(&keyring) {
-                return Err(Error::usage(
-                    format!("{file} holds a private key, which would be copied to every node"),
-                    "export only the public keys: gpg --export KEYID > FILE",
-                ));
+            if let Err(problem) = inspect_keyring(&keyring) {
+                let hint = match problem {
+                    KeyringProblem::PrivateKey => "export only the public keys: gpg --export NAME >FILE",
+                    _ => problem.help(),
+                };
+                return Err(Error::usage(format!("--key {text}: {file} {problem}"), hint));
             }
             if delivery.keys.insert(path.to_string(), keyring).is_some() {
                 return Err(Error::usage(format!("--key {path} is given twice"), "one file may hold several keys"));

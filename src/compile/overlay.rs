@@ -20,7 +20,8 @@ use super::{Compiled, Generated, Note, NoteKind, RegistrySources, controller, po
 use crate::model::keyrings::{KeyringProblem, inspect_keyring};
 use crate::model::machine_config::{INPUTS, MADE_FROM, ROLE, ignition, ignition_files, overlay_name};
 use crate::model::node_files::{
-    LOOKASIDE_REGISTRIES, NodeFiles, PolicyFile, PolicyForm, REGISTRIES_D, SIGSTORE_REGISTRIES, file_name,
+    LOOKASIDE_REGISTRIES, NodeFiles, PolicyFile, PolicyForm, REGISTRIES_D, SHIPPED_LOOKASIDES, SIGSTORE_REGISTRIES,
+    file_name,
 };
 use crate::model::policy::{KeySource, PolicyRequirement, RootOfTrust};
 use crate::model::policy_write::{Style, write_policy};
@@ -311,7 +312,7 @@ fn is_lookaside(url: &str) -> bool {
 /// Key → the file of registries.d that has it: the controller's, those of other MachineConfigs, and those that RHCOS ships
 /// (domain.md 4.4, P18).
 fn registries_d_keys(snapshot: &Snapshot, base: &Generated) -> BTreeMap<String, String> {
-    let mut keys: BTreeMap<String, String> = SHIPPED_REGISTRIES_D
+    let mut keys: BTreeMap<String, String> = SHIPPED_LOOKASIDES
         .map(|key| (key.to_string(), format!("{REGISTRIES_D}/{key}.yaml, which RHCOS ships,")))
         .into();
     if let Some(attachments) = base.files.registries_d.get(file_name(SIGSTORE_REGISTRIES)) {
@@ -335,9 +336,6 @@ fn registries_d_keys(snapshot: &Snapshot, base: &Generated) -> BTreeMap<String, 
     }
     keys
 }
-
-/// RHCOS has a file for each of them.
-const SHIPPED_REGISTRIES_D: [&str; 2] = ["registry.access.redhat.com", "registry.redhat.io"];
 
 /// Hash of files in one fixed form, so that an update of the cluster alone changes nothing.
 fn hash(files: &NodeFiles, objects: &[Value]) -> String {

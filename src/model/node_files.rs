@@ -25,6 +25,12 @@ pub const LOOKASIDE_REGISTRIES: &str = "/etc/containers/registries.d/imagepolicy
 pub const REGISTRIES_D: &str = "/etc/containers/registries.d";
 /// The controller's own file there.
 pub const SIGSTORE_REGISTRIES: &str = "/etc/containers/registries.d/sigstore-registries.yaml";
+/// Where nodes look for GPG signatures of images for which registries.d names no place.
+pub const DEFAULT_LOOKASIDE: &str = "file:///var/lib/containers/sigstore";
+/// RHCOS ships a file of registries.d for each of these registries, `NAME.yaml`, with a lookaside.
+pub const SHIPPED_LOOKASIDES: [&str; 2] = ["registry.access.redhat.com", "registry.redhat.io"];
+/// The keyring with which Red Hat signs, shipped by RHCOS (domain.md 8.1).
+pub const SHIPPED_KEYRING: &str = "/etc/pki/rpm-gpg/RPM-GPG-KEY-redhat-release";
 /// One policy a namespace, `NAMESPACE.json`; where one exists it replaces policy.json for pods of that namespace.
 pub const NAMESPACE_POLICIES: &str = "/etc/crio/policies";
 

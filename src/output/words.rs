@@ -1,7 +1,14 @@
 //! Requirements in words that need no knowledge of policy.json. Never "verified" or "trusted": nothing here was checked.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
 use super::Style;
+use crate::model::keyrings::{GpgKey, KeyFault, Keyring, KeyringProblem, day, inspect_keyring};
 use crate::model::keys;
+use crate::model::node_files::{NodeFiles, SHIPPED_KEYRING};
 use crate::model::policy::{KeySource, PolicyRequirement, RootOfTrust, SignedIdentity, Sourced, Verdict};
 use crate::model::provenance::Provenance;
 
@@ -23,8 +30,153 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// The GPG keyrings of a pool's nodes, as far as MachineConfigs deliver them. Each is read once: that takes as long as thousands of
+/// lookups.
+#[derive(Clone, Default)]
+pub struct Keyrings(Rc<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    files: BTreeMap<Box<str>, Arc<[u8]>>,
+    read: RefCell<HashMap<Box<[u8]>, Inspected>>,
+}
+
+type Inspected = Rc<Result<Keyring, KeyringProblem>>;
+
+/// A keyring that a requirement names.
+pub struct NamedKeyring<'a> {
+    /// The file on the node; `None` for one that stands in the policy.
+    pub path: Option<&'a str>,
+    /// What is in it; `None` where nobody says.
+    pub content: Option<Inspected>,
+}
+
+impl Keyrings {
+    /// Those of one pool.
+    pub fn of(files: &NodeFiles) -> Self {
+        Self(Rc::new(Shelf { files: files.keys.clone(), ..Shelf::default() }))
+    }
+
+    /// What a requirement's signature may be made with; nothing for other requirements than `signedBy`.
+    pub fn named_by<'r>(&self, requirement: &'r PolicyRequirement) -> Vec<NamedKeyring<'r>> {
+        let PolicyRequirement::SignedBy { keys, .. } = requirement else { return Vec::new() };
+        let in_file = |path: &'r str| NamedKeyring {
+            path: Some(path),
+            content: self.0.files.get(path).map(|bytes| self.inspect(bytes)),
+        };
+        let in_place = |bytes: &[u8]| NamedKeyring { path: None, content: Some(self.inspect(bytes)) };
+        match keys {
+            KeySource::Path(path) => vec![in_file(path)],
+            KeySource::Paths(paths) => paths.iter().map(|path| in_file(path)).collect(),
+            KeySource::Data(bytes) => vec![in_place(bytes)],
+            KeySource::Datas(all) => all.iter().map(|bytes| in_place(bytes)).collect(),
+        }
+    }
+
+    fn inspect(&self, bytes: &[u8]) -> Inspected {
+        let mut read = self.0.read.borrow_mut();
+        if let Some(known) = read.get(bytes) {
+            return Rc::clone(known);
+        }
+        let inspected: Inspected = Rc::new(inspect_keyring(bytes));
+        read.insert(bytes.into(), Rc::clone(&inspected));
+        inspected
+    }
+}
+
+/// Keys of a keyring that are named one by one.
+const NAMED_KEYS: usize = 5;
+
+/// In a cell: `key 3F9C…E1 (Example Release <release@example.com>)`.
+fn short_keyrings(keyrings: &[NamedKeyring<'_>]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let now = jiff::Timestamp::now().as_second();
+    let named = |key: &GpgKey| match key.fault(now) {
+        Some(fault) => format!("key {key}, which {fault}"),
+        None => format!("key {key}"),
+    };
+    for NamedKeyring { path, content } in keyrings {
+        match (content.as_deref(), path) {
+            (Some(Ok(ring)), _) => {
+                parts.extend(ring.keys.iter().take(NAMED_KEYS).map(named));
+                parts.extend(more(ring.keys.len()));
+            }
+            (Some(Err(problem)), Some(path)) => parts.push(format!("a key that cannot be read: {path} {problem}")),
+            (Some(Err(problem)), None) => parts.push(format!("a key that cannot be read: it {problem}")),
+            (None, path) => parts.push(format!("the key in {}", path.unwrap_or_default())),
+        }
+    }
+    one_of(&parts)
+}
+
+fn one_of(parts: &[String]) -> String {
+    match parts {
+        [one] => one.clone(),
+        many => format!("one of: {}", many.join(", ")),
+    }
+}
+
+fn more(number: usize) -> Option<String> {
+    number.checked_sub(NAMED_KEYS).filter(|more| *more > 0).map(|more| format!("{more} more"))
+}
+
+/// In full: a line for each key.
+fn long_keyrings(keyrings: &[NamedKeyring<'_>]) -> Vec<String> {
+    let number: usize = keyrings
+        .iter()
+        .map(|keyring| keyring.content.as_deref().map_or(1, |content| content.as_ref().map_or(1, |r| r.keys.len())))
+        .sum();
+    let mut lines = vec![match keyrings {
+        [NamedKeyring { content: None, path: Some(path) }] => {
+            return vec![format!("a GPG signature by the key in {path}, {}", unknown_content(path))];
+        }
+        [NamedKeyring { path: Some(path), .. }] if number == 1 => format!("a GPG signature by the key in {path}:"),
+        [NamedKeyring { path: Some(path), .. }] => format!("a GPG signature by one of the keys in {path}:"),
+        _ if number == 1 => "a GPG signature by the key".to_string(),
+        _ => "a GPG signature by one of the keys".to_string(),
+    }];
+    let has_one_file = keyrings.len() == 1;
+    let now = jiff::Timestamp::now().as_second();
+    for NamedKeyring { path, content } in keyrings {
+        let place = path.filter(|_| !has_one_file).map(|path| format!(", in {path}")).unwrap_or_default();
+        match content.as_deref() {
+            Some(Ok(ring)) => {
+                let keys = ring.keys.iter().take(NAMED_KEYS);
+                lines.extend(keys.map(|key| format!("{}{place}", long_key(key, now))));
+                lines.extend(more(ring.keys.len()));
+            }
+            Some(Err(problem)) => lines.push(format!("that cannot be read: it {problem}{place}")),
+            None => {
+                let path = path.unwrap_or_default();
+                lines.push(format!("the key in {path}, {}", unknown_content(path)));
+            }
+        }
+    }
+    lines
+}
+
+fn unknown_content(path: &str) -> &'static str {
+    if path == SHIPPED_KEYRING { "which RHCOS ships" } else { "whose content is not known here" }
+}
+
+/// `3F9C…  (RSA 4096) Example Release <release@example.com>, expires 2027-03-01`
+fn long_key(key: &GpgKey, now: i64) -> String {
+    let GpgKey { fingerprint, algorithm, user_ids, .. } = key;
+    let mut names: Vec<&str> = user_ids.iter().take(NAMED_KEYS).map(String::as_str).collect();
+    let more = more(user_ids.len());
+    names.extend(more.as_deref());
+    let state = match (key.fault(now), key.expires) {
+        (Some(KeyFault::Expired(since)), _) => format!(", EXPIRED {}: no signature by it counts", day(since)),
+        (Some(KeyFault::Revoked), _) => ", REVOKED: no signature by it counts".to_string(),
+        (Some(KeyFault::CannotSign), _) => ", CANNOT SIGN".to_string(),
+        (None, Some(until)) => format!(", expires {}", day(until)),
+        (None, None) => String::new(),
+    };
+    format!("{fingerprint} ({algorithm}) {}{state}", names.join(", "))
+}
+
 /// A list of requirements in one cell of a table: `needs a signature by key SHA256:3f9c…e1`.
-pub fn requirements(list: &[Sourced]) -> String {
+pub fn requirements(list: &[Sourced], keyrings: &Keyrings) -> String {
     let mut parts: Vec<String> = Vec::new();
     for Sourced { requirement, .. } in list {
         let part = match &**requirement {
@@ -33,7 +185,7 @@ pub fn requirements(list: &[Sourced]) -> String {
             PolicyRequirement::Reject => return "rejects".to_string(),
             PolicyRequirement::SignedBaseLayer { .. } => return "rejects (signedBaseLayer is never met)".to_string(),
             PolicyRequirement::SignedBy { .. } | PolicyRequirement::SigstoreSigned { .. } => {
-                format!("needs {}", short_demand(requirement))
+                format!("needs {}", short_demand(requirement, keyrings))
             }
         };
         if !parts.contains(&part) {
@@ -47,7 +199,7 @@ pub fn requirements(list: &[Sourced]) -> String {
     }
 }
 
-fn short_demand(requirement: &PolicyRequirement) -> String {
+fn short_demand(requirement: &PolicyRequirement, keyrings: &Keyrings) -> String {
     match requirement {
         PolicyRequirement::SigstoreSigned { root, .. } => match root {
             RootOfTrust::Keys { keys, .. } => format!("a signature by {}", named_keys(keys, false)),
@@ -56,22 +208,24 @@ fn short_demand(requirement: &PolicyRequirement) -> String {
                 format!("a signature by the certificate of {}", subjects(subject_email, subject_hostname))
             }
         },
-        PolicyRequirement::SignedBy { keys, .. } => format!("a GPG signature by {}", named_keys(keys, false)),
+        PolicyRequirement::SignedBy { .. } => {
+            format!("a GPG signature by {}", short_keyrings(&keyrings.named_by(requirement)))
+        }
         PolicyRequirement::InsecureAcceptAnything => "nothing".to_string(),
         PolicyRequirement::Reject | PolicyRequirement::SignedBaseLayer { .. } => "what nobody can give".to_string(),
     }
 }
 
 /// A requirement in full: one line what is asked for, one line which identity the signature must name.
-pub fn demand(requirement: &PolicyRequirement) -> Vec<String> {
+pub fn demand(requirement: &PolicyRequirement, keyrings: &Keyrings) -> Vec<String> {
     match requirement {
         PolicyRequirement::InsecureAcceptAnything => vec!["nothing: anything is accepted".to_string()],
         PolicyRequirement::Reject => vec!["what nobody can give: everything is rejected".to_string()],
         PolicyRequirement::SignedBaseLayer { .. } => {
             vec!["a signed base layer, which no node can check: everything is rejected".to_string()]
         }
-        PolicyRequirement::SignedBy { key_type, keys, identity } => {
-            let mut lines = vec![format!("a GPG signature by {}", named_keys(keys, true))];
+        PolicyRequirement::SignedBy { key_type, identity, .. } => {
+            let mut lines = long_keyrings(&keyrings.named_by(requirement));
             if &**key_type != "GPGKeys" {
                 lines.push(format!("with keys of type {key_type}, which no node can use: every pull fails"));
             }

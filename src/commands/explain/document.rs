@@ -8,9 +8,11 @@ use serde::Serialize;
 use crate::commands::lint::fold;
 use crate::commands::load::Header;
 use crate::compile::in_force::InForce;
+use crate::model::keyrings::{GpgKey, Keyring};
+use crate::model::node_files::{DEFAULT_LOOKASIDE, REGISTRIES_D, SHIPPED_LOOKASIDES};
 use crate::model::policy::{PolicyRequirement, Requirements, Sourced, Verdict};
 use crate::model::provenance::{Provenance, Refusal, RefusedBy};
-use crate::output::words;
+use crate::output::words::{self, Keyrings, NamedKeyring};
 use crate::output::{Report, Style, Table, Terminal};
 
 /// What is in force: every scope, with who says so.
@@ -45,6 +47,8 @@ pub struct ScopeGroup {
     #[serde(serialize_with = "requirement_list")]
     pub default: Requirements,
     pub scopes: Vec<ScopeRow>,
+    #[serde(skip)]
+    pub keyrings: Keyrings,
     /// Where the node refuses its files: then nothing else counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
@@ -79,8 +83,8 @@ pub struct Explanation {
     pub matched: Option<Matched>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
-    #[serde(serialize_with = "sourced_list", skip_serializing_if = "Vec::is_empty")]
-    pub requirements: Vec<Sourced>,
+    #[serde(serialize_with = "with_keys", skip_serializing_if = "Asked::is_empty")]
+    pub requirements: Asked,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pullable: Option<Pullable>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -101,6 +105,19 @@ pub struct Explanation {
     /// Why the file is the one that counts.
     #[serde(skip)]
     pub why_this_file: String,
+}
+
+/// What is asked for, and with which keyrings.
+#[derive(Clone, Default)]
+pub struct Asked {
+    pub list: Vec<Sourced>,
+    pub keyrings: Keyrings,
+}
+
+impl Asked {
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
 }
 
 /// A verdict, or that it cannot be given.
@@ -200,21 +217,82 @@ fn requirement_list<S: serde::Serializer>(list: &Requirements, serializer: S) ->
     serializer.collect_seq(list.iter().map(requirement_document))
 }
 
-#[allow(clippy::ptr_arg)] // serde hands over what the field is
-fn sourced_list<S: serde::Serializer>(list: &Vec<Sourced>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter().map(requirement_document))
+fn with_keys<S: serde::Serializer>(asked: &Asked, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(asked.list.iter().map(|sourced| RequirementDoc {
+        keys: keys_of(&asked.keyrings.named_by(&sourced.requirement)),
+        ..requirement_document(sourced)
+    }))
 }
 
-/// `{type, …as in policy.json…, from}`
+/// The keys of each keyring, or why there are none; nothing of a file whose content nobody knows.
+fn keys_of(keyrings: &[NamedKeyring<'_>]) -> Vec<KeyDoc> {
+    let mut keys = Vec::new();
+    for NamedKeyring { path, content } in keyrings {
+        let path = path.map(str::to_string);
+        match content.as_deref() {
+            Some(Ok(Keyring { keys: found, .. })) => {
+                keys.extend(found.iter().map(|key| KeyDoc { path: path.clone(), ..KeyDoc::of(key) }));
+            }
+            Some(Err(problem)) => {
+                keys.push(KeyDoc { path, problem: Some(problem.to_string()), ..KeyDoc::default() });
+            }
+            None => {}
+        }
+    }
+    keys
+}
+
+/// A GPG key that a requirement takes signatures of.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyDoc {
+    /// Of the keyring's file on the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    user_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    revoked: bool,
+    /// Why the keyring cannot be read; then nothing else is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl KeyDoc {
+    fn of(key: &GpgKey) -> Self {
+        let time = |seconds: i64| jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string());
+        Self {
+            fingerprint: Some(key.fingerprint.clone()),
+            user_ids: key.user_ids.clone(),
+            algorithm: Some(key.algorithm.clone()),
+            created: time(key.created),
+            expires: key.expires.and_then(time),
+            revoked: key.revoked,
+            ..Self::default()
+        }
+    }
+}
+
+/// `{type, …as in policy.json…, from, keys?}`
 #[derive(Serialize)]
 struct RequirementDoc<'a> {
     #[serde(flatten)]
     requirement: &'a PolicyRequirement,
     from: &'a [Provenance],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<KeyDoc>,
 }
 
 fn requirement_document(sourced: &Sourced) -> RequirementDoc<'_> {
-    RequirementDoc { requirement: &sourced.requirement, from: &sourced.from }
+    RequirementDoc { requirement: &sourced.requirement, from: &sourced.from, keys: Vec::new() }
 }
 
 /// `Pools master, worker`, `Node w-1`, or nothing where only files are known.
@@ -351,14 +429,14 @@ impl ScopeTable {
             };
             table.row([
                 (Style::Plain, scope.into()),
-                (words::verdict_style(row.verdict), words::requirements(&row.requirements).into()),
+                (words::verdict_style(row.verdict), words::requirements(&row.requirements, &group.keyrings).into()),
                 (Style::Dim, words::because_of(&row.requirements).into()),
             ]);
         }
         let verdict = crate::model::policy::verdict(&group.default);
         table.row([
             (Style::Plain, "anything else".into()),
-            (words::verdict_style(verdict), words::requirements(&group.default).into()),
+            (words::verdict_style(verdict), words::requirements(&group.default, &group.keyrings).into()),
             (Style::Dim, words::because_of(&group.default).into()),
         ]);
         table.print(t)
@@ -409,7 +487,7 @@ impl Explanation {
             verdict: None,
             matched: None,
             candidates: Vec::new(),
-            requirements: Vec::new(),
+            requirements: Asked::default(),
             pullable: None,
             pull_sources: Vec::new(),
             searched: Vec::new(),
@@ -427,7 +505,7 @@ impl Explanation {
         self.policy_file = None;
         self.matched = None;
         self.candidates.clear();
-        self.requirements.clear();
+        self.requirements = Asked::default();
         self.searched.clear();
     }
 
@@ -489,8 +567,9 @@ impl Explanation {
             field(t, "policy", &[format!("{file}{why}")])?;
         }
         self.print_candidates(t)?;
-        for (number, sourced) in self.requirements.iter().enumerate() {
-            field(t, if number == 0 { "requires" } else { "and" }, &words::demand(&sourced.requirement))?;
+        let Asked { list, keyrings } = &self.requirements;
+        for (number, sourced) in list.iter().enumerate() {
+            field(t, if number == 0 { "requires" } else { "and" }, &words::demand(&sourced.requirement, keyrings))?;
             let from: Vec<String> = sourced.from.iter().map(|from| format!("from {from}")).collect();
             field(t, "", &from)?;
         }
@@ -498,22 +577,35 @@ impl Explanation {
             let label = if *answer == "Yes" { "pulled" } else { "no pull" };
             field(t, label, std::slice::from_ref(reason))?;
         }
+        let is_by_gpg = |sourced: &Sourced| matches!(*sourced.requirement, PolicyRequirement::SignedBy { .. });
+        let asks_for_gpg = list.iter().any(is_by_gpg);
+        let asks_for_gpg_only = asks_for_gpg && list.iter().all(is_by_gpg);
         let width = self.pull_sources.iter().map(|source| source.reference.chars().count()).max().unwrap_or(0);
         for (number, source) in self.pull_sources.iter().enumerate() {
-            let mut said = vec![if source.sigstore_attachments { "signatures read" } else { "signatures not read" }];
-            if source.blocked {
-                said = vec!["blocked"];
-            }
+            let mut said = match source.sigstore_attachments {
+                _ if source.blocked => vec!["blocked"],
+                true => vec!["signatures read"],
+                // That is said of signatures of sigstore.
+                false if asks_for_gpg_only => Vec::new(),
+                false => vec!["signatures not read"],
+            };
             if source.insecure {
                 said.push("TLS not checked");
             }
             let line = format!("{}  {:width$}   {}", number + 1, source.reference, said.join(", "));
             // Names are for copying: these lines stay whole.
             t.put(Style::Dim, &format!("  {:<11} ", if number == 0 { "pulled from" } else { "" }))?;
-            t.line(&line)?;
-            if let Some(lookaside) = &source.lookaside {
-                field(t, "", &[format!("   GPG signatures at {lookaside}")])?;
-            }
+            t.line(line.trim_end())?;
+            let lookaside = match (&source.lookaside, shipped_lookaside(&source.reference)) {
+                (Some(lookaside), _) => Some(format!("   GPG signatures at {lookaside}")),
+                _ if !asks_for_gpg || source.blocked => None,
+                (None, Some(file)) => Some(format!("   GPG signatures where {file} says, which RHCOS ships")),
+                (None, None) => Some(format!(
+                    "   GPG signatures at {DEFAULT_LOOKASIDE}, for want of a lookaside: nobody delivers any there, unless \
+                     the registry has them itself (X-Registry-Supports-Signatures)"
+                )),
+            };
+            field(t, "", lookaside.as_slice())?;
         }
         for (number, searched) in self.searched.iter().enumerate() {
             let line = format!("{}   {}", searched.reference, searched.verdict.word());
@@ -565,6 +657,12 @@ impl Explanation {
             _ => Ok(()),
         }
     }
+}
+
+/// The file of registries.d that RHCOS ships for the registry of an image (domain.md 4.4).
+fn shipped_lookaside(reference: &str) -> Option<String> {
+    let host = reference.split('/').next()?;
+    SHIPPED_LOOKASIDES.contains(&host).then(|| format!("{REGISTRIES_D}/{host}.yaml"))
 }
 
 /// The arrow of the hit stands in the margin, so that all candidates are aligned.

@@ -7,7 +7,7 @@ mod stream;
 use std::collections::BTreeSet;
 
 use document::{
-    Candidate, Explanation, Explanations, Matched, OneOrMany, PullSourceDoc, Pullable, ScopeGroup, ScopeRow,
+    Asked, Candidate, Explanation, Explanations, Matched, OneOrMany, PullSourceDoc, Pullable, ScopeGroup, ScopeRow,
     ScopeTable, Searched, VerdictDoc,
 };
 
@@ -21,6 +21,7 @@ use crate::model::node_files::{NamespaceFile, NodeFiles, POLICY_JSON};
 use crate::model::policy::{Requirements, Verdict, verdict};
 use crate::model::provenance::{Provenance, Refusal};
 use crate::model::reference::ImageReference;
+use crate::output::words::Keyrings;
 use crate::output::{API_VERSION, Format};
 use crate::resolve::{self, Resolution, Resolver};
 use crate::snapshot::{Gap, GapReason, Kind, Object, api};
@@ -258,6 +259,7 @@ fn scope_group(view: &View, namespace: Option<&str>) -> ScopeGroup {
         in_force: view.in_force.unwrap_or(InForce::Unknown),
         default: Requirements::default(),
         scopes: Vec::new(),
+        keyrings: Keyrings::of(&view.files),
         refusals: Vec::new(),
     };
     match Resolver::new(&view.files, namespace) {
@@ -369,7 +371,7 @@ fn explanation(image: &str, view: &View, namespace: Option<&str>, all_are_asked:
             item.refusals = refusals;
         }
         Ok(resolver) => {
-            describe(&mut item, &resolver, blind);
+            describe(&mut item, &resolver, &Keyrings::of(&view.files), blind);
             item.why_this_file = why_this_file(&view.files, namespace);
             if namespace.is_none() && !all_are_asked && !blind {
                 item.differs_in = differing_namespaces(image, view, &resolver);
@@ -380,7 +382,7 @@ fn explanation(image: &str, view: &View, namespace: Option<&str>, all_are_asked:
 }
 
 /// Fills in what a resolver says.
-fn describe(item: &mut Explanation, resolver: &Resolver<'_>, blind: bool) {
+fn describe(item: &mut Explanation, resolver: &Resolver<'_>, keyrings: &Keyrings, blind: bool) {
     let image = item.image.clone();
     let resolution = match resolver.resolve(&image) {
         Ok(resolution) => resolution,
@@ -400,7 +402,7 @@ fn describe(item: &mut Explanation, resolver: &Resolver<'_>, blind: bool) {
     item.verdict = Some(VerdictDoc::Known(resolution.verdict()));
     item.matched = Some(matched(&resolution.matched()));
     item.candidates = candidates(&resolution);
-    item.requirements = resolution.requirements().cloned().collect();
+    item.requirements = Asked { list: resolution.requirements().cloned().collect(), keyrings: keyrings.clone() };
     item.pullable = Some(pullable(resolution.pull.obstacle.as_deref()));
     item.pull_sources = resolution
         .pull

@@ -9,6 +9,7 @@ use crate::commands::load::{Header, Loaded};
 use crate::commands::views::{Truth, View};
 use crate::error::{Error, Result};
 use crate::model::policy::Verdict;
+use crate::output::words::Keyrings;
 use crate::output::{API_VERSION, Format, Terminal, clean};
 use crate::resolve::Resolver;
 
@@ -130,14 +131,15 @@ fn lines(args: &Args, resolver: &Resolver<'_>, t: &mut Terminal) -> Answer {
 
 /// One Explanation a line, for each policy.
 fn documents(args: &Args, views: &[(&View, Option<String>, Resolver<'_>)], t: &mut Terminal) -> Answer {
+    let keyrings: Vec<Keyrings> = views.iter().map(|(view, ..)| Keyrings::of(&view.files)).collect();
     let wanted = args.check.map(|check| VerdictDoc::Known(check.verdict()));
     let mut fine = true;
     each_line(|line| {
         let image = String::from_utf8_lossy(line);
-        for (view, namespace, resolver) in views {
+        for ((view, namespace, resolver), keyrings) in views.iter().zip(&keyrings) {
             let mut item =
                 Explanation { namespace: namespace.clone(), pools: view.pools.clone(), ..Explanation::empty(&image) };
-            super::describe(&mut item, resolver, false);
+            super::describe(&mut item, resolver, keyrings, false);
             fine &= wanted.is_none() || item.verdict == wanted;
             t.json_line(&item)?;
         }

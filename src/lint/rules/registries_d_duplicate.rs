@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::lint::nodes::{pools_in_words, writers};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
-use crate::model::node_files::{REGISTRIES_D, SIGSTORE_REGISTRIES, file_name};
+use crate::model::node_files::{REGISTRIES_D, SHIPPED_LOOKASIDES, SIGSTORE_REGISTRIES, file_name};
 use crate::model::provenance::{ObjectRef, Provenance, RefusedBy};
 use crate::model::registries_d::{RegistriesD, SignatureStorage, SignatureStorages};
 use crate::snapshot::Kind;
@@ -103,9 +103,6 @@ spec:
     check,
 };
 
-/// Files of RHCOS, each with the one key that it is named after.
-const RHCOS: [&str; 2] = ["registry.redhat.io", "registry.access.redhat.com"];
-
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let mut told: HashSet<(String, String)> = HashSet::new();
     let sigstore = file_name(SIGSTORE_REGISTRIES);
@@ -125,7 +122,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                     let text = texts.entry(*name).or_insert_with(|| words((sigstore, ours), (*name, *file)));
                     (name.to_string(), text.clone(), false)
                 }
-                None if RHCOS.contains(&&**key) && !files.contains_key(&*format!("{key}.yaml")) => {
+                None if SHIPPED_LOOKASIDES.contains(&&**key) && !files.contains_key(&*format!("{key}.yaml")) => {
                     let name = format!("{key}.yaml");
                     let rhcos = only(key);
                     let text = words((sigstore, &only(key)), (&name, &rhcos));

@@ -20,8 +20,8 @@ use super::{Compiled, Generated, Note, NoteKind, RegistrySources, controller, po
 use crate::model::keyrings::{KeyringProblem, inspect_keyring};
 use crate::model::machine_config::{INPUTS, MADE_FROM, ROLE, ignition, ignition_files, overlay_name};
 use crate::model::node_files::{
-    LOOKASIDE_REGISTRIES, NodeFiles, PolicyFile, PolicyForm, REGISTRIES_D, SHIPPED_LOOKASIDES, SIGSTORE_REGISTRIES,
-    file_name,
+    LOOKASIDE_REGISTRIES, NodeFiles, PolicyFile, PolicyForm, REGISTRIES_D, SHIPPED_KEYRING, SHIPPED_LOOKASIDES,
+    SIGSTORE_REGISTRIES, file_name,
 };
 use crate::model::policy::{KeySource, PolicyRequirement, RootOfTrust};
 use crate::model::policy_write::{Style, write_policy};
@@ -541,8 +541,6 @@ pub struct MissingKey {
 
 /// A place for keyrings whose change makes no node reboot (domain.md 3.2).
 pub const REBOOT_FREE_KEY: &str = "/etc/machine-config-daemon/no-reboot/containers-gpg.pub";
-/// RHCOS ships it.
-const SHIPPED_KEY: &str = "/etc/pki/rpm-gpg/RPM-GPG-KEY-redhat-release";
 
 /// The keyrings that `signedRegistries` names and that our MachineConfigs do not bring along.
 pub fn missing_keys(snapshot: &Snapshot, overlay: &Overlay) -> Vec<MissingKey> {
@@ -560,7 +558,7 @@ pub fn missing_keys(snapshot: &Snapshot, overlay: &Overlay) -> Vec<MissingKey> {
         };
         let writer = snapshot.machine_configs.iter().find(writes);
         let writer = writer.map(|object| format!("MachineConfig {}", object.metadata.name));
-        writer.or_else(|| (**path == *SHIPPED_KEY).then(|| "RHCOS".to_string()))
+        writer.or_else(|| (**path == *SHIPPED_KEYRING).then(|| "RHCOS".to_string()))
     };
     let of = |path: &Arc<str>| MissingKey {
         path: Arc::clone(path),

@@ -223,11 +223,13 @@ fn counts(loaded: &Loaded) -> String {
     let snapshot = &loaded.snapshot;
     let sources = snapshot.image.as_ref().map(|image| &image.value.spec.registry_sources);
     let has = |list: Option<&Option<Vec<String>>>| list.and_then(Option::as_ref).is_some_and(|list| !list.is_empty());
+    let signs = loaded.compiled.overlay().is_some_and(|overlay| !overlay.signed.is_empty());
     let parts = [
         count(snapshot.cluster_image_policies.len(), "ClusterImagePolicy", "ClusterImagePolicies"),
         count(snapshot.image_policies.len(), "ImagePolicy", "ImagePolicies"),
         has(sources.map(|sources| &sources.allowed_registries)).then(|| "allowedRegistries".to_string()),
         has(sources.map(|sources| &sources.blocked_registries)).then(|| "blockedRegistries".to_string()),
+        signs.then(|| "signedRegistries".to_string()),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

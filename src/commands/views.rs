@@ -1,10 +1,12 @@
 //! Which node files are asked about: those of every group of pools that agree, in the truth that was asked for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::input::{Of, ScopeArgs};
 use super::load::Loaded;
 use crate::compile::in_force::{InForce, in_force};
+use crate::compile::overlay;
 use crate::compile::pools::{self, PoolGroup};
 use crate::error::{Error, Result};
 use crate::model::node_files::NodeFiles;
@@ -19,6 +21,8 @@ pub struct View {
     pub files: Arc<NodeFiles>,
     /// Whether that is what they have; for the desired truth of a cluster.
     pub in_force: Option<InForce>,
+    /// Path → the MachineConfig of ours that delivers the file, and what it is made from, in words.
+    pub ours: BTreeMap<String, String>,
 }
 
 /// The truth that was asked for.
@@ -101,7 +105,7 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
             }
         }
     };
-    let mut views: Vec<View> = groups.iter().map(|group| view(group, answers.as_ref())).collect();
+    let mut views: Vec<View> = groups.iter().map(|group| view(loaded, group, answers.as_ref())).collect();
     if let Some(pool) = &scope.pool {
         views.retain(|view| view.pools.contains(pool));
         for view in &mut views {
@@ -126,8 +130,18 @@ pub fn truth(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
     Ok(Truth { views, refusals, missing })
 }
 
-fn view(group: &PoolGroup, answers: Option<&std::collections::BTreeMap<Arc<str>, InForce>>) -> View {
+fn view(loaded: &Loaded, group: &PoolGroup, answers: Option<&BTreeMap<Arc<str>, InForce>>) -> View {
+    let writers = group.pools.first().map(|pool| &pool.writers);
+    // Very many files have the same few writers.
+    let mut known: BTreeMap<&Arc<str>, Option<String>> = BTreeMap::new();
+    let ours = writers.into_iter().flatten().filter_map(|(path, writers)| {
+        let writer = writers.last()?;
+        let words = || overlay::in_words(&loaded.snapshot, &loaded.compiled, writer);
+        let text = known.entry(writer).or_insert_with(words).clone()?;
+        Some((path.clone(), text))
+    });
     View {
+        ours: ours.collect(),
         pools: group.names().map(str::to_string).collect(),
         files: Arc::clone(&group.files),
         in_force: answers
@@ -147,6 +161,7 @@ fn of_trees(loaded: &Loaded, scope: &ScopeArgs) -> Result<Truth> {
         pools: Vec::new(),
         files: Arc::new(NodeFiles::read(tree.files.iter().map(|(path, bytes)| (path, bytes, None)))),
         in_force: None,
+        ours: BTreeMap::new(),
     };
     Ok(Truth {
         views: loaded.snapshot.node_trees.iter().map(read).collect(),

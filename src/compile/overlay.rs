@@ -1,7 +1,6 @@
 //! Our own MachineConfigs: what the controller cannot write, laid over what it does write (domain.md 8.4). A node takes one
 //! policy.json as a whole, so ours repeats the controller's and adds to it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -171,9 +170,8 @@ fn release_note(release: &Release) -> Note {
     Note {
         kind: NoteKind::SignedRegistries,
         text: format!(
-            "signedRegistries is no field of OpenShift {release} or any other release: the API server refuses it, the \
-             machine-config-controller knows nothing of it, and nodes ask for these GPG signatures only as long as MachineConfig \
-             99-POOL-imagepolicy is there"
+            "signedRegistries is known to no release, {release} among them: its API server refuses the field and its controller \
+             ignores it. Nodes ask for these GPG signatures only while our MachineConfigs 99-POOL-imagepolicy are there"
         ),
         causes: Vec::new(),
     }
@@ -620,17 +618,26 @@ pub fn named_key_files(requirement: &PolicyRequirement) -> impl Iterator<Item = 
     one.into_iter().chain(many.iter().map(|path| &**path))
 }
 
+/// A MachineConfig of ours in words, with what it is made from; `None` for one that is not ours.
+pub fn in_words(snapshot: &Snapshot, compiled: &Compiled, machine_config: &str) -> Option<String> {
+    if let Some(overlay) = compiled.overlay()
+        && pools::with_overlay(snapshot, compiled, overlay).iter().any(|pool| overlay_name(pool) == machine_config)
+    {
+        return Some(format!("MachineConfig/{machine_config}, made from {}", made_from(overlay, snapshot)));
+    }
+    let object = snapshot.machine_configs.iter().find(|object| object.metadata.name == machine_config)?;
+    is_ours(object).then(|| format!("MachineConfig/{machine_config}, which nothing asks for any more"))
+}
+
 /// In words, what an overlay is made from: `Image/cluster, ClusterImagePolicy/team`.
 pub fn made_from(overlay: &Overlay, snapshot: &Snapshot) -> String {
-    let mut parts: Vec<Cow<str>> = Vec::new();
-    if let (Some(image), false) = (&snapshot.image, overlay.signed.is_empty()) {
-        parts.push(image.reference.to_string().into());
-    }
-    for object in &overlay.objects {
+    let image = snapshot.image.as_ref().filter(|_| !overlay.signed.is_empty());
+    let image = image.map(|image| image.reference.to_string());
+    let objects = overlay.objects.iter().map(|object| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let namespace = text("/metadata/namespace");
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-        parts.push(format!("{}/{namespace}{}", text("/kind"), text("/metadata/name")).into());
-    }
-    parts.join(", ")
+        format!("{}/{namespace}{}", text("/kind"), text("/metadata/name"))
+    });
+    image.into_iter().chain(objects).collect::<Vec<_>>().join(", ")
 }

@@ -77,6 +77,9 @@ pub struct Explanation {
     pub pools: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_file: Option<String>,
+    /// The MachineConfig of ours that the file comes from, and what it is made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -484,6 +487,7 @@ impl Explanation {
             namespace: None,
             pools: Vec::new(),
             policy_file: None,
+            delivered_by: None,
             verdict: None,
             matched: None,
             candidates: Vec::new(),
@@ -503,6 +507,7 @@ impl Explanation {
     pub fn forget_policy(&mut self) {
         self.verdict = self.verdict.map(|_| VerdictDoc::UNKNOWN);
         self.policy_file = None;
+        self.delivered_by = None;
         self.matched = None;
         self.candidates.clear();
         self.requirements = Asked::default();
@@ -564,7 +569,8 @@ impl Explanation {
     fn print_trace(&self, t: &mut Terminal) -> io::Result<()> {
         if let Some(file) = &self.policy_file {
             let why = if self.why_this_file.is_empty() { String::new() } else { format!(", {}", self.why_this_file) };
-            field(t, "policy", &[format!("{file}{why}")])?;
+            let ours = self.delivered_by.iter().map(|ours| format!("from {ours}"));
+            field(t, "policy", &std::iter::once(format!("{file}{why}")).chain(ours).collect::<Vec<_>>())?;
         }
         self.print_candidates(t)?;
         let Asked { list, keyrings } = &self.requirements;

@@ -375,6 +375,7 @@ fn explanation(image: &str, view: &View, namespace: Option<&str>, all_are_asked:
         Ok(resolver) => {
             describe(&mut item, &resolver, &Keyrings::of(&view.files), blind);
             item.why_this_file = why_this_file(&view.files, namespace);
+            item.delivered_by = item.policy_file.as_ref().and_then(|file| view.ours.get(file)).cloned();
             if namespace.is_none() && !all_are_asked && !blind {
                 item.differs_in = differing_namespaces(image, view, &resolver);
             }

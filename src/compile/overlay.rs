@@ -573,9 +573,13 @@ impl MissingKey {
             return None;
         }
         let lost = if self.is_lost_at_boot { ", and what is there is lost when a node boots" } else { "" };
+        let reboots = match *self.path == *REBOOT_FREE_KEY {
+            true => String::new(),
+            false => format!("; a change of {REBOOT_FREE_KEY} makes no node reboot, that of most other paths does"),
+        };
         Some(format!(
             "nobody delivers the keyring {0} to the nodes{lost}: until it is there, every pull that needs it fails. Ship it with --key \
-             {0}=FILE; a change of {REBOOT_FREE_KEY} makes no node reboot, that of most other paths does",
+             {0}=FILE{reboots}",
             self.path
         ))
     }

@@ -16,6 +16,7 @@ pub mod admission;
 pub mod cluster;
 pub mod commands;
 pub mod compile;
+pub mod diff;
 pub mod error;
 pub mod files;
 pub mod lint;

@@ -6,8 +6,9 @@ use crate::model::go_text::quote;
 use crate::model::node_files::{NamespaceFile, NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_CONF_D};
 use crate::model::node_files::{addition_refusals, namespace_policy_path, policy_refusals};
 use crate::model::policy::{Policy, PolicyRequirement, Requirements, Sourced, Transport, Verdict, verdict};
+use crate::model::policy_write::Additions;
 use crate::model::provenance::{Provenance, Refusal, RefusalReason, RefusedBy};
-use crate::model::reference::{Candidate, ImageReference, ReferenceError, is_short_name};
+use crate::model::reference::{Candidate, Candidates, ImageReference, ReferenceError, broader_scopes, is_short_name};
 use crate::model::registries_conf::LoadedRegistries;
 use crate::model::registries_d::SignatureStorages;
 use crate::model::scopes::Scopes;
@@ -16,10 +17,7 @@ use crate::model::scopes::Scopes;
 #[derive(Debug)]
 pub struct Resolver<'f> {
     policy_file: String,
-    policy: &'f Policy,
-    docker: Option<&'f Scopes>,
-    /// What the namespace adds to the cluster's scopes.
-    additions: Scopes,
+    policy: Lookup<'f>,
     registries: LoadedRegistries,
     storages: SignatureStorages<'f>,
 }
@@ -41,14 +39,12 @@ impl<'f> Resolver<'f> {
             .filter(|(path, refusal)| ***path == *policy_file || refusal.reason != RefusalReason::PolicyUnreadable)
             .map(|(_, refusal)| refusal.clone())
             .collect();
-        let mut additions = Scopes::default();
+        let mut added = None;
         let policy = match own {
             Some(NamespaceFile::Whole(file)) => Some(&file.policy),
             Some(NamespaceFile::Additions { scopes, .. }) => {
                 refusals.extend(addition_refusals(&policy_file, scopes));
-                for (scope, requirements) in scopes {
-                    additions.insert(scope, requirements.clone());
-                }
+                added = Some(scopes);
                 files.policy.as_ref().map(|file| &file.policy)
             }
             None => files.policy.as_ref().map(|file| &file.policy),
@@ -62,8 +58,7 @@ impl<'f> Resolver<'f> {
         let storages = files.merge_registries_d().map_err(|refusal| refusals.push(refusal));
         match (policy, registries, storages) {
             (Some(policy), Ok(registries), Ok(storages)) if refusals.is_empty() => {
-                let docker = policy.transports.get(&Transport::Docker);
-                Ok(Self { policy_file, policy, docker, additions, registries, storages })
+                Ok(Self { policy_file, policy: Lookup::new(policy, added), registries, storages })
             }
             _ => Err(refusals),
         }
@@ -76,22 +71,23 @@ impl<'f> Resolver<'f> {
 
     /// What holds where no scope matches.
     pub fn default_requirements(&self) -> &Requirements {
-        &self.policy.default
+        &self.policy.policy.default
     }
 
     /// Every scope of every transport with what holds there, by transport and scope.
     pub fn scopes(&self) -> Vec<(&Transport, Cow<'_, str>, Requirements)> {
+        let Lookup { policy, docker, additions } = &self.policy;
         let mut all = Vec::new();
-        for (transport, scopes) in &self.policy.transports {
+        for (transport, scopes) in &policy.transports {
             let is_docker = *transport == Transport::Docker;
             for (scope, own) in scopes.sorted() {
-                let added = if is_docker { self.additions.get(&scope) } else { None };
+                let added = if is_docker { additions.get(&scope) } else { None };
                 let list = added.map_or_else(|| own.clone(), |added| own.iter().chain(added.iter()).cloned().collect());
                 all.push((transport, scope, list));
             }
         }
-        for (scope, added) in self.additions.sorted() {
-            if self.docker.is_none_or(|docker| docker.get(&scope).is_none()) {
+        for (scope, added) in additions.sorted() {
+            if docker.is_none_or(|docker| docker.get(&scope).is_none()) {
                 all.push((&Transport::Docker, scope, added.clone()));
             }
         }
@@ -125,30 +121,7 @@ impl<'f> Resolver<'f> {
 
     /// Which requirements hold for an image.
     pub fn look_up(&self, reference: &ImageReference<'_>) -> Hit<'_> {
-        let has_scopes = self.docker.is_some() || !self.additions.is_empty();
-        if !has_scopes {
-            return Hit { place: Place::NoTransport, own: Some(&self.policy.default), added: None };
-        }
-        for (tried, candidate) in reference.candidates().enumerate() {
-            let (own, added) = (self.own(candidate), self.added(candidate));
-            if own.is_some() || added.is_some() {
-                return Hit { place: Place::Candidate(tried), own, added };
-            }
-        }
-        match self.own(Candidate::Scope("")) {
-            Some(own) => {
-                Hit { place: Place::TransportDefault, own: Some(own), added: self.added(Candidate::Scope("")) }
-            }
-            None => Hit { place: Place::Default, own: Some(&self.policy.default), added: None },
-        }
-    }
-
-    fn own(&self, candidate: Candidate<'_>) -> Option<&Requirements> {
-        get(self.docker?, candidate)
-    }
-
-    fn added(&self, candidate: Candidate<'_>) -> Option<&Requirements> {
-        if self.additions.is_empty() { None } else { get(&self.additions, candidate) }
+        self.policy.look_up(reference)
     }
 
     /// Where the node pulls an image from.
@@ -209,6 +182,91 @@ impl<'f> Resolver<'f> {
             })
         };
         names.iter().filter_map(answer).collect()
+    }
+}
+
+/// A policy alone, made ready for asking which requirements hold. Whether a node can read it is not asked.
+#[derive(Debug)]
+pub struct Lookup<'f> {
+    policy: &'f Policy,
+    docker: Option<&'f Scopes>,
+    /// What a namespace adds to the cluster's scopes.
+    additions: Scopes,
+}
+
+impl<'f> Lookup<'f> {
+    /// `additions` are what a namespace adds to the cluster's policy.
+    pub fn new(policy: &'f Policy, additions: Option<&Additions>) -> Self {
+        let mut added = Scopes::default();
+        for (scope, requirements) in additions.into_iter().flatten() {
+            added.insert(scope, requirements.clone());
+        }
+        Self { policy, docker: policy.transports.get(&Transport::Docker), additions: added }
+    }
+
+    /// Which requirements hold for an image.
+    pub fn look_up(&self, reference: &ImageReference<'_>) -> Hit<'_> {
+        if !self.has_scopes() {
+            return Hit { place: Place::NoTransport, own: Some(&self.policy.default), added: None };
+        }
+        self.first_of(reference.candidates(), 0).unwrap_or_else(|| self.anything_else())
+    }
+
+    /// Which requirements hold for images of which nothing more specific than this scope is written. `""` stands for images that no
+    /// scope matches.
+    pub fn at_scope(&self, scope: &str) -> Hit<'_> {
+        if !self.has_scopes() {
+            return Hit { place: Place::NoTransport, own: Some(&self.policy.default), added: None };
+        }
+        let (own, added) = (self.docker.and_then(|docker| docker.get(scope)), self.additions.get(scope));
+        match scope.is_empty() {
+            false if own.is_some() || added.is_some() => Hit { place: Place::Candidate(0), own, added },
+            false => self.first_of(broader_scopes(scope), 1).unwrap_or_else(|| self.anything_else()),
+            true => self.anything_else(),
+        }
+    }
+
+    /// The scopes that are written, each once and in no order.
+    pub fn scopes(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let own = self.docker.into_iter().flat_map(Scopes::iter).map(|(scope, _)| scope);
+        let is_new = |scope: &Cow<'_, str>| self.docker.is_none_or(|docker| docker.get(scope).is_none());
+        own.chain(self.additions.iter().map(|(scope, _)| scope).filter(is_new))
+    }
+
+    /// Whether the scope is written.
+    pub fn has(&self, candidate: Candidate<'_>) -> bool {
+        self.own(candidate).is_some() || self.added(candidate).is_some()
+    }
+
+    fn has_scopes(&self) -> bool {
+        self.docker.is_some() || !self.additions.is_empty()
+    }
+
+    fn first_of(&self, candidates: Candidates<'_>, first: usize) -> Option<Hit<'_>> {
+        for (tried, candidate) in candidates.enumerate() {
+            let (own, added) = (self.own(candidate), self.added(candidate));
+            if own.is_some() || added.is_some() {
+                return Some(Hit { place: Place::Candidate(first + tried), own, added });
+            }
+        }
+        None
+    }
+
+    fn anything_else(&self) -> Hit<'_> {
+        match self.own(Candidate::Scope("")) {
+            Some(own) => {
+                Hit { place: Place::TransportDefault, own: Some(own), added: self.added(Candidate::Scope("")) }
+            }
+            None => Hit { place: Place::Default, own: Some(&self.policy.default), added: None },
+        }
+    }
+
+    fn own(&self, candidate: Candidate<'_>) -> Option<&Requirements> {
+        get(self.docker?, candidate)
+    }
+
+    fn added(&self, candidate: Candidate<'_>) -> Option<&Requirements> {
+        if self.additions.is_empty() { None } else { get(&self.additions, candidate) }
     }
 }
 

@@ -10,6 +10,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("admission", &["model", "admission"]),
     ("compile", &["model", "snapshot", "compile"]),
     ("merge", &["merge"]),
+    ("diff", &["model", "compile", "resolve", "diff"]),
     ("resolve", &["model", "resolve"]),
     ("rollout", &["model", "snapshot", "compile", "rollout"]),
     ("lint", &["model", "snapshot", "admission", "compile", "resolve", "lint"]),

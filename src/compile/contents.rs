@@ -59,11 +59,19 @@ impl<'a> Content<'a> {
         Ok(bytes)
     }
 
-    /// Where nothing is added to what the controller generates: that.
-    pub fn generated(&self) -> Option<&GeneratedFile<'a>> {
-        match &self.start {
-            Start::Generated(file) if self.written.append.is_empty() => Some(file),
-            _ => None,
+    /// Whether MachineConfigs hold it as it is; else it is yet to be put together.
+    pub fn is_written(&self) -> bool {
+        matches!(self.start, Start::Written)
+    }
+
+    /// Whether both stand in MachineConfigs in the same way, so that there is no need to decode them.
+    pub fn is_written_as(&self, other: &Self) -> bool {
+        match (&self.start, &other.start) {
+            (Start::Written, Start::Written) => self.written.has_same_content(&other.written),
+            (Start::Shipped(own), Start::Shipped(other_text)) => {
+                own == other_text && self.written.has_same_content(&other.written)
+            }
+            _ => false,
         }
     }
 }

@@ -139,20 +139,27 @@ impl NodeFiles {
     /// What a node says on reading all of this: one refusal for each thing that it would refuse, each with everybody who asked for
     /// it. Of one file the node itself says the first and stops.
     pub fn check(&self) -> Vec<Refusal> {
-        let mut refusals: Vec<Refusal> = self.unreadable.values().cloned().collect();
+        self.refusals_by_path().into_iter().map(|(_, refusal)| refusal).collect()
+    }
+
+    /// The same with the path of the file that is refused; what several files have wrong together stands under the first's folder.
+    pub fn refusals_by_path(&self) -> Vec<(String, Refusal)> {
+        let mut all: Vec<(String, Refusal)> =
+            self.unreadable.iter().map(|(path, refusal)| (path.to_string(), refusal.clone())).collect();
         if let Some(file) = &self.policy {
-            refusals.extend(policy_refusals(POLICY_JSON, &file.policy));
+            all.extend(policy_refusals(POLICY_JSON, &file.policy).into_iter().map(|r| (POLICY_JSON.to_string(), r)));
         }
         for (namespace, file) in &self.namespaces {
             let path = namespace_policy_path(namespace);
-            match file {
-                NamespaceFile::Whole(file) => refusals.extend(policy_refusals(&path, &file.policy)),
-                NamespaceFile::Additions { scopes, .. } => refusals.extend(addition_refusals(&path, scopes)),
-            }
+            let refusals = match file {
+                NamespaceFile::Whole(file) => policy_refusals(&path, &file.policy),
+                NamespaceFile::Additions { scopes, .. } => addition_refusals(&path, scopes),
+            };
+            all.extend(refusals.into_iter().map(|refusal| (path.clone(), refusal)));
         }
-        refusals.extend(self.load_registries().err());
-        refusals.extend(self.merge_registries_d().err());
-        refusals
+        all.extend(self.load_registries().err().map(|refusal| (REGISTRIES_CONF.to_string(), refusal)));
+        all.extend(self.merge_registries_d().err().map(|refusal| (REGISTRIES_D.to_string(), refusal)));
+        all
     }
 
     /// registries.conf with its drop-ins.

@@ -2,9 +2,24 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-use super::policy::{KeySource, PolicyRequirement, RootOfTrust, SignedIdentity};
+use super::policy::{KeySource, PolicyRequirement, RootOfTrust, SignedIdentity, Sourced};
+use super::provenance::Provenance;
+
+/// `{type, …as in policy.json…, from}`
+impl Serialize for Sourced {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            #[serde(flatten)]
+            requirement: &'a PolicyRequirement,
+            from: &'a [Provenance],
+        }
+        Document { requirement: &self.requirement, from: &self.from }.serialize(serializer)
+    }
+}
 
 impl Serialize for PolicyRequirement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 /// The field manager of everything that this program writes.
 pub const FIELD_MANAGER: &str = "oc-imagepolicy";
-/// Where `signedRegistries` live in a cluster, whose Image has no such field.
-pub const SIGNED_REGISTRIES: &str = "imagepolicy.openshift.io/signed-registries";
+// Where `signedRegistries` live in a cluster, whose Image has no such field.
+pub use crate::compile::signed_registries::ANNOTATION as SIGNED_REGISTRIES;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CLIENT_SIDE_APPLY: &str = "kubectl-client-side-apply";

@@ -9,7 +9,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("snapshot", &["model", "snapshot"]),
     ("admission", &["model", "admission"]),
     ("compile", &["model", "snapshot", "compile"]),
-    ("merge", &["merge"]),
+    ("merge", &["compile", "merge"]),
     ("diff", &["model", "compile", "resolve", "diff"]),
     ("resolve", &["model", "resolve"]),
     ("rollout", &["model", "snapshot", "compile", "rollout"]),

@@ -10,7 +10,7 @@ use crate::model::keyrings::{KeyringProblem, inspect_keyring};
 use crate::snapshot::Delivery;
 
 /// Where the objects come from, and which truth about them is asked for.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Input")]
 pub struct InputArgs {
     /// Read these instead of a cluster: a file of manifests, a directory, `-` for stdin, a must-gather (directory or .tar, .tar.gz), or a
@@ -146,7 +146,8 @@ pub enum Of {
 }
 
 impl Of {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
+    /// As it is typed.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
         match text.split_once('/') {
             None if text == "desired" => Ok(Self::Desired),
             None if text == "rendered" => Ok(Self::Rendered),

@@ -226,7 +226,7 @@ impl From<&ConnectionFlags> for ConnectionArgs {
 }
 
 /// `--without KIND/NAME` or `KIND/NAMESPACE/NAME`.
-fn without(snapshot: &mut Snapshot, text: &str) -> Result<()> {
+pub(super) fn without(snapshot: &mut Snapshot, text: &str) -> Result<()> {
     let hint = "name it as in: --without ClusterImagePolicy/NAME or --without ImagePolicy/NAMESPACE/NAME";
     let mut parts = text.splitn(3, '/');
     let (kind, first, second) = (parts.next().unwrap_or_default(), parts.next(), parts.next());

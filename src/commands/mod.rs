@@ -1,5 +1,7 @@
 //! The command line. A command is its arguments and one run: load, make one pure call, hand a report to `output`.
 
+mod change;
+mod diff;
 mod explain;
 mod generate;
 mod input;
@@ -43,6 +45,7 @@ enum Command {
     Explain(explain::Args),
     Lint(lint::Args),
     Generate(generate::Args),
+    Diff(diff::Args),
     Version(version::Args),
 }
 
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Version(args) => version::run(args),
     };
     match answer {

@@ -42,6 +42,15 @@ enum Start<'a> {
     Written,
     Generated(GeneratedFile<'a>),
     Shipped(&'static str),
+    /// Of a node's own file.
+    Bytes(&'a [u8]),
+}
+
+/// The file of a node, as it is.
+impl<'a> From<&'a [u8]> for Content<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self { start: Start::Bytes(bytes), written: MergedFile::default() }
+    }
 }
 
 impl<'a> Content<'a> {
@@ -54,6 +63,7 @@ impl<'a> Content<'a> {
             Start::Written => return self.written.bytes(),
             Start::Generated(file) => file.bytes(),
             Start::Shipped(text) => text.as_bytes().to_vec(),
+            Start::Bytes(bytes) => bytes.to_vec(),
         };
         bytes.extend(self.written.bytes()?);
         Ok(bytes)
@@ -61,7 +71,7 @@ impl<'a> Content<'a> {
 
     /// Whether MachineConfigs hold it as it is; else it is yet to be put together.
     pub fn is_written(&self) -> bool {
-        matches!(self.start, Start::Written)
+        matches!(self.start, Start::Written | Start::Bytes(_))
     }
 
     /// Whether both stand in MachineConfigs in the same way, so that there is no need to decode them.

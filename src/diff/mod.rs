@@ -137,7 +137,7 @@ fn pair(pools: &[String], before: &Side<'_>, after: &Side<'_>) -> Vec<Difference
     let mut of_namespaces: Vec<DifferenceGroup> = Vec::new();
     let mut known: HashMap<scopes::Key, usize> = HashMap::new();
     for (namespace, found) in by_scope.namespaces {
-        let file = files.remove(&namespace_policy_path(&namespace));
+        let file = files.remove(&namespace_policy_path(namespace));
         let mut group = DifferenceGroup {
             pools: pools.to_vec(),
             namespace: Some(namespace.to_string()),
@@ -146,7 +146,7 @@ fn pair(pools: &[String], before: &Side<'_>, after: &Side<'_>) -> Vec<Difference
             files: file.into_iter().collect(),
             ..DifferenceGroup::default()
         };
-        let refused = (refused_before.in_namespace(&namespace), refused_after.in_namespace(&namespace));
+        let refused = (refused_before.in_namespace(namespace), refused_after.in_namespace(namespace));
         let is_refused = !refused.0.is_empty() || !refused.1.is_empty();
         group.refuse(&refused.0, &refused.1);
         let cluster_is_refused = !cluster.refused_before.is_empty() || !cluster.refused_after.is_empty();

@@ -21,6 +21,13 @@ pub struct ObjectRef {
     pub name: Box<str>,
 }
 
+impl ObjectRef {
+    /// Kind, namespace and name: what tells it from others, whatever version it is written in.
+    pub fn identity(&self) -> (&str, Option<&str>, &str) {
+        (&self.kind, self.namespace.as_deref(), &self.name)
+    }
+}
+
 /// `Kind/name`, or `Kind/namespace/name`: also what `--without` takes.
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ pub mod api;
 mod kinds;
 mod source;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -298,6 +298,71 @@ impl Snapshot {
         Ok(Inserted::Added)
     }
 
+    /// Takes in many objects at once as [`Laying::OnTop`] does, each in the place of the one that it replaces, so that nothing else
+    /// changes: not even the order of others.
+    ///
+    /// # Errors
+    /// As [`Snapshot::insert`]; nothing is taken in then.
+    pub fn lay_on_top(&mut self, objects: impl IntoIterator<Item = (Value, Origin)>) -> Result<(), InsertError> {
+        let mut new = Self::new(self.source.clone());
+        for (raw, origin) in objects {
+            new.insert(raw, origin, Laying::Beside)?;
+        }
+        let unread: HashSet<(&str, Option<&str>, &str)> =
+            new.undecodable.iter().map(|object| object.reference.identity()).collect();
+        macro_rules! lay {
+            ($($list:ident),*) => { $(
+                self.$list.retain(|object| unread.is_empty() || !unread.contains(&object.reference.identity()));
+                replace(&mut self.$list, new.$list);
+            )* };
+        }
+        macro_rules! lay_one {
+            ($($one:ident),*) => { $(
+                self.$one = new.$one.or(self.$one.take().filter(|object| !unread.contains(&object.reference.identity())));
+            )* };
+        }
+        let decoded: HashSet<Identity> = new.index.keys().cloned().collect();
+        self.undecodable.retain(|object| match Kind::named(&object.reference.kind) {
+            Some(kind) => !decoded.contains(&identity(
+                kind,
+                object.reference.namespace.as_deref().unwrap_or_default(),
+                &object.reference.name,
+            )),
+            None => true,
+        });
+        lay_one!(image, cluster_version, feature_gate, infrastructure, controller_config, machine_configuration);
+        lay!(cluster_image_policies, image_policies, digest_mirror_sets, tag_mirror_sets, content_source_policies);
+        lay!(pools, machine_configs, nodes);
+        self.undecodable.extend(new.undecodable);
+        self.same_name_elsewhere.extend(new.same_name_elsewhere);
+        self.index.extend(new.index);
+        self.gaps.extend(new.gaps);
+        for (kind, number) in new.passed_over {
+            *self.passed_over.entry(kind).or_default() += number;
+        }
+        for (read, also) in self.read.iter_mut().zip(new.read) {
+            *read |= also;
+        }
+        Ok(())
+    }
+
+    /// Every object that was taken in, as it was written, with where it stood.
+    pub fn as_written(&self) -> impl Iterator<Item = (&Arc<ObjectRef>, &Value, &Origin)> {
+        fn all<T>(objects: &[Object<T>]) -> impl Iterator<Item = (&Arc<ObjectRef>, &Value, &Origin)> {
+            objects.iter().map(|object| (&object.reference, &object.raw, &object.origin))
+        }
+        let one = all(self.image.as_slice())
+            .chain(all(self.cluster_version.as_slice()))
+            .chain(all(self.feature_gate.as_slice()))
+            .chain(all(self.infrastructure.as_slice()))
+            .chain(all(self.controller_config.as_slice()))
+            .chain(all(self.machine_configuration.as_slice()));
+        let policies = all(&self.cluster_image_policies).chain(all(&self.image_policies));
+        let mirrors = self.mirror_sets().map(|(_, set)| (&set.reference, &set.raw, &set.origin));
+        let machines = all(&self.pools).chain(all(&self.machine_configs)).chain(all(&self.nodes));
+        one.chain(policies).chain(mirrors).chain(machines).chain(all(&self.undecodable))
+    }
+
     /// Takes an object out as if it were deleted (`--without`), and says whether it was there.
     pub fn remove(&mut self, kind: Kind, namespace: &str, name: &str) -> bool {
         if self.index.remove(&identity(kind, namespace, name)).is_none() {
@@ -443,6 +508,22 @@ impl Kind {
     }
 }
 
+/// Each in the place of the one with its name, new ones at the end.
+fn replace<T>(objects: &mut Vec<Object<T>>, new: Vec<Object<T>>) {
+    if new.is_empty() {
+        return;
+    }
+    let name = |object: &Object<T>| (object.reference.namespace.clone(), object.reference.name.clone());
+    let known: HashMap<_, usize> =
+        objects.iter().enumerate().map(|(position, object)| (name(object), position)).collect();
+    for object in new {
+        match known.get(&name(&object)).and_then(|position| objects.get_mut(*position)) {
+            Some(old) => *old = object,
+            None => objects.push(object),
+        }
+    }
+}
+
 fn metadata_of(raw: &Value) -> Result<api::Metadata, serde_json::Error> {
     match raw.get("metadata") {
         Some(metadata) => api::Metadata::deserialize(metadata),
@@ -492,6 +573,27 @@ mod tests {
         assert!(snapshot.remove(Kind::ClusterImagePolicy, "", "a"));
         assert!(!snapshot.remove(Kind::ClusterImagePolicy, "", "a"));
         assert!(snapshot.is_empty());
+    }
+
+    #[test]
+    fn many_on_top_keep_their_places() {
+        let mut snapshot = Snapshot::new(Source::Manifests);
+        for (name, scope) in [("a", "1.io"), ("b", "2.io"), ("c", "3.io")] {
+            snapshot.insert(policy(name, scope), Origin::Live, Laying::Beside).unwrap();
+        }
+        let mut odd = policy("c", "x");
+        odd["spec"]["scopes"] = json!("x");
+        let laid = [policy("d", "5.io"), policy("a", "4.io"), odd].map(|object| (object, Origin::Live));
+        snapshot.lay_on_top(laid).unwrap();
+        let scopes: Vec<&str> =
+            snapshot.cluster_image_policies.iter().map(|policy| &*policy.value.spec.scopes[0]).collect();
+        assert_eq!(scopes, ["4.io", "2.io", "5.io"]);
+        assert_eq!((snapshot.undecodable.len(), snapshot.objects(), snapshot.as_written().count()), (1, 4, 4));
+        snapshot.lay_on_top([(policy("c", "6.io"), Origin::Live)]).unwrap();
+        assert_eq!((snapshot.undecodable.len(), snapshot.cluster_image_policies.len()), (0, 4));
+        let twice = [policy("a", "7.io"), policy("a", "8.io")].map(|object| (object, Origin::Live));
+        assert!(snapshot.lay_on_top(twice).is_err());
+        assert_eq!(snapshot.cluster_image_policies[0].value.spec.scopes, ["4.io"]);
     }
 
     #[test]

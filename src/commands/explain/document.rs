@@ -299,7 +299,7 @@ fn requirement_document(sourced: &Sourced) -> RequirementDoc<'_> {
 }
 
 /// `Pools master, worker`, `Node w-1`, or nothing where only files are known.
-fn pools_in_words(pools: &[String]) -> String {
+pub fn pools_in_words(pools: &[String]) -> String {
     match pools {
         [] => String::new(),
         [one] => format!("pool {one}"),
@@ -307,7 +307,8 @@ fn pools_in_words(pools: &[String]) -> String {
     }
 }
 
-fn capitalised(text: &str) -> String {
+/// With a capital letter at the start.
+pub fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! `oc imagepolicy explain`
 
 mod document;
-pub(super) use document::print_refusals;
+pub(super) use document::{RefusedLine, capitalised, pools_in_words, print_refusals};
 mod stream;
 
 use std::collections::BTreeSet;

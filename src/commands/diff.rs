@@ -398,13 +398,15 @@ fn print_scopes(changes: &[ScopeChange], t: &mut Terminal) -> io::Result<()> {
 
 /// As short as it can be told apart.
 fn answers_in_words(before: &NodeAnswer, after: &NodeAnswer) -> (String, String) {
-    let short = [before, after].map(|answer| words::requirements(&answer.requirements));
+    // A keyring is named by its path: its content is the same for every scope, and stands among the files where it changes.
+    let keyrings = words::Keyrings::default();
+    let short = [before, after].map(|answer| words::requirements(&answer.requirements, &keyrings));
     if short[0] != short[1] {
         let [before, after] = short;
         return (before, after);
     }
     let in_full = |answer: &NodeAnswer| {
-        let demands = answer.requirements.iter().flat_map(|sourced| words::demand(&sourced.requirement));
+        let demands = answer.requirements.iter().flat_map(|sourced| words::demand(&sourced.requirement, &keyrings));
         demands.collect::<Vec<_>>().join(",\n")
     };
     (in_full(before), in_full(after))

@@ -217,7 +217,7 @@ impl OneOrMany {
 }
 
 fn requirement_list<S: serde::Serializer>(list: &Requirements, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter().map(requirement_document))
+    serializer.collect_seq(list.iter())
 }
 
 fn with_keys<S: serde::Serializer>(asked: &Asked, serializer: S) -> Result<S::Ok, S::Error> {

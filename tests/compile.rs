@@ -4,8 +4,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use oc_imagepolicy::compile::{Compiled, compile};
-use oc_imagepolicy::model::machine_config::Form;
+use oc_imagepolicy::compile::{Compiled, Generated, compile};
+use oc_imagepolicy::model::machine_config::{Form, Member, generated_name, ignition_files, merge, split_name};
+use oc_imagepolicy::model::node_files::SIGSTORE_REGISTRIES;
 use oc_imagepolicy::model::release::Release;
 use oc_imagepolicy::snapshot::{Laying, Origin, Snapshot, Source};
 use serde_json::{Value, json};
@@ -88,11 +89,38 @@ fn check(line: &Value, release: &str) -> Result<(), String> {
             return Err(format!("{path} is\n{content}\ninstead of\n{expected}"));
         }
     }
+    check_split(generated, release)?;
     if let Some(expected) = line.get("machineConfig") {
         let object = generated.machine_config("worker", Form::Bootstrap);
         if object != *expected {
             return Err(format!("the MachineConfig is\n{object}\ninstead of\n{expected}"));
         }
+    }
+    Ok(())
+}
+
+/// The second seed's layout gives nodes the same files, byte for byte.
+fn check_split(generated: &Generated, release: &str) -> Result<(), String> {
+    let release = Release::parse(release).unwrap();
+    let merged = |configs: &[(String, &Value)]| -> BTreeMap<String, Vec<u8>> {
+        let members = configs.iter().map(|(name, config)| Member {
+            name: name.as_str().into(),
+            role: "worker".into(),
+            files: ignition_files(config).collect(),
+        });
+        merge(members.collect(), release).1.into_iter().map(|(path, file)| (path, file.bytes().unwrap())).collect()
+    };
+    let whole = generated.machine_config("worker", Form::Bootstrap)["spec"]["config"].clone();
+    let [registries, attachments] = generated.split();
+    if ignition_files(&attachments).any(|file| file.path != SIGSTORE_REGISTRIES) {
+        return Err(format!("the second MachineConfig holds more than one file: {attachments}"));
+    }
+    let split = merged(&[(generated_name("worker"), &registries), (split_name("worker"), &attachments)]);
+    if split != merged(&[(generated_name("worker"), &whole)]) {
+        return Err("the two MachineConfigs of the split layout do not give the same files".into());
+    }
+    if split.is_empty() && [&registries, &attachments] != [&whole, &whole] {
+        return Err(format!("without files both are empty: {registries} {attachments}"));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::{Answer, OutputArgs};
 use crate::compile::{Compiled, Generated, Overlay, overlay, pools};
 use crate::error::Error;
 use crate::files;
-use crate::model::machine_config::{self, Form, generated_name, ignition};
+use crate::model::machine_config::{self, Form, generated_name, ignition, split_name};
 use crate::model::private_keys::contains_private_key;
 use crate::model::provenance::Refusal;
 use crate::output::{API_VERSION, Report, Terminal};
@@ -61,6 +61,8 @@ pub struct Args {
 enum Layout {
     /// As the machine-config-controller does: all in 99-POOL-generated-registries
     Controller,
+    /// The same in two: where signatures are looked for in 99-POOL-generated-imagepolicies, the rest in 99-POOL-generated-registries
+    Split,
     /// Our own, laid over the controller's: 99-POOL-imagepolicy, with signedRegistries and what the controller does not read
     Overlay,
 }
@@ -116,7 +118,12 @@ pub fn run(args: Args) -> Answer {
             let pools = only(&args, overlay::pools_of(&loaded.snapshot, &loaded.compiled, overlay))?;
             (pools, &overlay.delivered, OVERLAY_COMMENT, Some(objects))
         }
-        None => (only(&args, pools::built_in(&loaded.snapshot))?, generated, COMMENT, None),
+        None => {
+            let pools = only(&args, pools::built_in(&loaded.snapshot))?;
+            let is_split = args.layout == Layout::Split;
+            let split = (is_split && args.to.is_none()).then(|| split(&loaded, generated, &pools));
+            (pools, generated, if is_split { SPLIT_COMMENT } else { COMMENT }, split)
+        }
     };
     match &args.to {
         Some(directory) => write_files(directory, &pools, files)?,
@@ -201,12 +208,27 @@ fn write_files(directory: &std::path::Path, pools: &[String], generated: &Genera
 
 fn machine_configs(loaded: &Loaded, generated: &Generated, pools: &[String]) -> Vec<Value> {
     let config = ignition(generated.contents(), loaded.release);
-    let image_uid =
-        loaded.snapshot.image.as_ref().map(|image| image.metadata.uid.as_str()).filter(|uid| !uid.is_empty());
-    let form = Form::Object { image_uid, controller_version: None };
+    let form = form(loaded);
     let object =
         |pool: &String| machine_config::object(&generated_name(pool), pool, config.clone(), form, loaded.release);
     pools.iter().map(object).collect()
+}
+
+fn split(loaded: &Loaded, generated: &Generated, pools: &[String]) -> Vec<Value> {
+    let [registries, attachments] = generated.split();
+    let form = form(loaded);
+    let objects = |pool: &String| {
+        let object =
+            |name: String, config: &Value| machine_config::object(&name, pool, config.clone(), form, loaded.release);
+        [object(generated_name(pool), &registries), object(split_name(pool), &attachments)]
+    };
+    pools.iter().flat_map(objects).collect()
+}
+
+fn form(loaded: &Loaded) -> Form<'_> {
+    let image_uid =
+        loaded.snapshot.image.as_ref().map(|image| image.metadata.uid.as_str()).filter(|uid| !uid.is_empty());
+    Form::Object { image_uid, controller_version: None }
 }
 
 #[derive(Serialize)]
@@ -241,6 +263,8 @@ struct MachineConfigs {
 
 const OVERLAY_COMMENT: &str = "# Made by oc-imagepolicy: policy.json is replaced as a whole, so make this anew when the objects change. `oc imagepolicy apply` does.\n";
 const COMMENT: &str = "# The machine-config-controller owns MachineConfigs of these names and replaces what others write there: this is for study and comparison.\n";
+
+const SPLIT_COMMENT: &str = "# An early design's layout, which no released machine-config-controller writes. Merged, both give nodes the files of --layout controller;\n# the controller owns 99-POOL-generated-registries and replaces what others write there.\n";
 
 impl Report for MachineConfigs {
     /// The default output is for kubectl as much as for people: a YAML stream.

@@ -10,6 +10,7 @@ use super::MANY;
 use crate::model::machine_config::{Form, generated_name, ignition, object};
 use crate::model::node_files::{
     NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_CONF_D, REGISTRIES_D,
+    SIGSTORE_REGISTRIES,
 };
 use crate::model::policy::Policy;
 use crate::model::policy_write::{Additions, Style, write_policy};
@@ -111,6 +112,14 @@ impl Generated {
     pub fn machine_config(&self, pool: &str, form: Form) -> Value {
         let config = ignition(self.contents(), self.release);
         object(&generated_name(pool), pool, config, form, self.release)
+    }
+
+    /// The same as two Ignitions, for the second seed's layout: of `99-POOL-generated-registries`, and of
+    /// `99-POOL-generated-imagepolicies`, which has nothing but sigstore-registries.yaml.
+    pub fn split(&self) -> [Value; 2] {
+        let (attachments, rest): (Vec<_>, Vec<_>) =
+            self.contents().into_iter().partition(|(path, _)| path == SIGSTORE_REGISTRIES);
+        [ignition(rest, self.release), ignition(attachments, self.release)]
     }
 }
 

@@ -36,6 +36,11 @@ pub fn overlay_name(pool: &str) -> String {
     format!("99-{pool}-imagepolicy")
 }
 
+/// In the second seed's layout, which no released controller writes: where signatures are looked for, apart from the rest.
+pub fn split_name(pool: &str) -> String {
+    format!("99-{pool}-generated-imagepolicies")
+}
+
 /// One file of an Ignition configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnitionFile<'a> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::input::{DeliveryArgs, Of};
-use super::load::{Loaded, without};
+use super::load::{Loaded, release, without};
 use crate::compile::pools::{self, PoolGroup, Which};
 use crate::compile::{compile, overlay};
 use crate::diff::Side;
@@ -90,10 +90,13 @@ impl ChangeArgs {
     pub fn lay_on(&self, before: &Loaded) -> Result<Loaded> {
         let wanted = self.wanted()?;
         let mut snapshot = before.snapshot.clone();
+        // Next to a node's own files they are not a change but all that there is, statuses included.
+        let is_all = snapshot.is_empty();
         let has_policies = wanted
             .iter()
             .any(|(object, _)| matches!(Kind::of_object(object), Some(Kind::ClusterImagePolicy | Kind::ImagePolicy)));
-        lay(&mut snapshot, wanted).map_err(|error| Error::Input {
+        let laid = if is_all { snapshot.lay_on_top(wanted) } else { lay(&mut snapshot, wanted) };
+        laid.map_err(|error| Error::Input {
             place: "-f".into(),
             message: error.to_string(),
             hint: "each object can be applied only once: look for the same kind and name in the files".into(),
@@ -102,12 +105,18 @@ impl ChangeArgs {
             without(&mut snapshot, text)?;
         }
         let delivery = self.delivery.read()?;
+        let (release, release_assumed) = match before.release_assumed {
+            true => release(None, &snapshot)?,
+            false => (before.release, false),
+        };
         if has_policies || delivery != Default::default() {
             snapshot.delivery = delivery;
-            overlay::deliver_what_is_not_read(&mut snapshot, before.release);
+            overlay::deliver_what_is_not_read(&mut snapshot, release);
         }
-        let compiled = compile(&snapshot, before.release);
-        let Loaded { release, release_assumed, .. } = *before;
+        let compiled = compile(&snapshot, release);
+        if compiled.payload.is_some() && before.compiled.payload.is_none() {
+            snapshot.gaps.retain(|gap| gap.kind != Kind::ClusterVersion);
+        }
         Ok(Loaded { snapshot, release, release_assumed, compiled, hypothetical: true })
     }
 }

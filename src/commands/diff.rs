@@ -96,7 +96,7 @@ pub fn run(args: Args) -> Answer {
     before.snapshot.node_trees.clear();
     let of = left_side(&args, &before, tree.is_some())?;
     let after = args.change.lay_on(&before)?;
-    before.say_gaps();
+    after.say_gaps();
     if let Some(gap) = after.snapshot.gaps.iter().find(|gap| blinds(gap, &of)) {
         let message = format!("what changes cannot be told: {}", gap.message);
         return Err(Error::Incomplete { message, hint: Loaded::hint_on(gap).into() });
@@ -286,10 +286,12 @@ impl Report for DifferenceReport {
 
     /// `POOL/etc/…` of every file that changes.
     fn names(&self, t: &mut Terminal) -> io::Result<()> {
-        for group in &self.difference.groups {
-            for (pool, file) in group.pools.iter().flat_map(|pool| group.files.iter().map(move |file| (pool, file))) {
-                t.line(&format!("{pool}{}", file.path))?;
-            }
+        let groups = self.difference.groups.iter();
+        let names = groups.flat_map(|group| {
+            group.pools.iter().flat_map(|pool| group.files.iter().map(move |file| format!("{pool}{}", file.path)))
+        });
+        for name in names.collect::<BTreeSet<_>>() {
+            t.line(&name)?;
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl Loaded {
         for warning in &snapshot.warnings {
             super::say("warning", warning);
         }
-        let (release, release_assumed) = release(input, &snapshot)?;
+        let (release, release_assumed) = release(input.release.as_deref(), &snapshot)?;
         let compiled = compile(&snapshot, release);
         if snapshot.source == Source::Manifests && compiled.payload.is_none() && snapshot.node_trees.is_empty() {
             snapshot.gaps.push(Gap {
@@ -244,12 +244,13 @@ pub(super) fn without(snapshot: &mut Snapshot, text: &str) -> Result<()> {
     Err(Error::usage(format!("--without {text}: there is no such object in what was read"), hint))
 }
 
-fn release(input: &InputArgs, snapshot: &Snapshot) -> Result<(&'static Release, bool)> {
+/// That of `--release`, else of the cluster, else the newest, which is an assumption.
+pub(super) fn release(asked: Option<&str>, snapshot: &Snapshot) -> Result<(&'static Release, bool)> {
     let parse = |text: &str, place: &str| {
         Release::parse(text)
             .map_err(|message| Error::usage(format!("{place}: {message}"), "name the release with: --release 4.20"))
     };
-    if let Some(text) = &input.release {
+    if let Some(text) = asked {
         return Ok((parse(text, "--release")?, false));
     }
     let version = snapshot.cluster_version.as_ref().map(|object| object.value.status.desired.version.as_str());

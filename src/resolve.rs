@@ -253,11 +253,9 @@ impl<'f> Lookup<'f> {
     }
 
     fn anything_else(&self) -> Hit<'_> {
-        match self.own(Candidate::Scope("")) {
-            Some(own) => {
-                Hit { place: Place::TransportDefault, own: Some(own), added: self.added(Candidate::Scope("")) }
-            }
-            None => Hit { place: Place::Default, own: Some(&self.policy.default), added: None },
+        match (self.own(Candidate::Scope("")), self.added(Candidate::Scope(""))) {
+            (None, None) => Hit { place: Place::Default, own: Some(&self.policy.default), added: None },
+            (own, added) => Hit { place: Place::TransportDefault, own, added },
         }
     }
 

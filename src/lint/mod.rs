@@ -3,6 +3,7 @@
 
 mod api;
 pub mod fix;
+mod gpg;
 mod nodes;
 pub mod policies;
 mod refusals;
@@ -130,6 +131,8 @@ pub struct Context<'a> {
     pub release: &'static Release,
     /// What the controller makes of them, or why it refuses.
     pub compiled: &'a Compiled,
+    /// The time at which keys must be valid, in seconds since 1970.
+    pub now: i64,
     origins: OnceLock<HashMap<&'a ObjectRef, &'a Origin, foldhash::fast::RandomState>>,
     codes: OnceLock<Vec<Option<u16>>>,
     unstorable: OnceLock<Vec<api::Unstorable<'a>>>,
@@ -139,12 +142,13 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Of objects and what the controller of a release makes of them.
+    /// Of objects and what the controller of a release makes of them, at this moment.
     pub fn new(snapshot: &'a Snapshot, compiled: &'a Compiled) -> Self {
         Self {
             snapshot,
             release: compiled.release,
             compiled,
+            now: jiff::Timestamp::now().as_second(),
             origins: OnceLock::new(),
             codes: OnceLock::new(),
             unstorable: OnceLock::new(),

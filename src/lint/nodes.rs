@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Context;
 use crate::compile::pools::{PoolGroup, Truth, desired};
 use crate::model::policy::{PolicyRequirement, Transport, Verdict, verdict};
-use crate::model::provenance::Provenance;
+use crate::model::provenance::{ObjectRef, Provenance};
 use crate::model::reference::ImageReference;
 
 impl Context<'_> {
@@ -46,6 +48,30 @@ impl Context<'_> {
         }
         let rejects = !sources.allowed.is_empty() && sources.policy_blocked.is_empty();
         rejects.then(|| sources.allowed_by.clone())
+    }
+}
+
+impl Context<'_> {
+    /// The field that asked for something, or the MachineConfig whose file does.
+    pub fn written(&self, from: &Provenance) -> Option<(Arc<ObjectRef>, String)> {
+        match from {
+            Provenance::Field { object, path } => Some((object.clone(), path.to_string())),
+            Provenance::File { machine_config: Some(name), path } => self.file_of(name, path),
+            Provenance::File { machine_config: None, .. } | Provenance::Default(_) => None,
+        }
+    }
+
+    /// A MachineConfig of the snapshot and the place of a file in it.
+    pub fn file_of(&self, machine_config: &str, path: &str) -> Option<(Arc<ObjectRef>, String)> {
+        let objects = &self.snapshot.machine_configs;
+        let object = objects.iter().find(|object| *object.metadata.name == *machine_config)?;
+        let files = object.value.spec.config.pointer("/storage/files").and_then(Value::as_array);
+        let has_path = |file: &Value| file.get("path").and_then(Value::as_str) == Some(path);
+        let place = match files.and_then(|files| files.iter().position(has_path)) {
+            Some(index) => format!("spec.config.storage.files[{index}].path"),
+            None => "spec.config".to_string(),
+        };
+        Some((object.reference.clone(), place))
     }
 }
 

@@ -208,8 +208,8 @@ fn unread(context: &Context<'_>, location: &str, place: &Place<'_>, group: &Pool
         fix::attachments(group.names(), location)
     );
     let asking: Vec<Provenance> = place.requirements.iter().flat_map(|sourced| sourced.from.clone()).collect();
-    let policy = asking.iter().find_map(|from| written(context, from));
-    let (object, path) = place.from.iter().find_map(|from| written(context, from)).or_else(|| policy.clone())?;
+    let policy = asking.iter().find_map(|from| context.written(from));
+    let (object, path) = place.from.iter().find_map(|from| context.written(from)).or_else(|| policy.clone())?;
     let finding = Finding::at(&RULE, &object, context.origin(&object), &path, message);
     let finding = finding.effect(effect).help(help).witness(place.witness.clone());
     Some(match policy {
@@ -218,19 +218,6 @@ fn unread(context: &Context<'_>, location: &str, place: &Place<'_>, group: &Pool
         }
         _ => finding,
     })
-}
-
-/// The field, or the MachineConfig.
-fn written(context: &Context<'_>, from: &Provenance) -> Option<(Arc<ObjectRef>, String)> {
-    match from {
-        Provenance::Field { object, path } => Some((object.clone(), path.to_string())),
-        Provenance::File { machine_config: Some(name), .. } => {
-            let objects = &context.snapshot.machine_configs;
-            let object = objects.iter().find(|object| *object.metadata.name == **name)?;
-            Some((object.reference.clone(), "spec.config".to_string()))
-        }
-        Provenance::File { machine_config: None, .. } | Provenance::Default(_) => None,
-    }
 }
 
 /// Entries of registries.conf by their prefix.

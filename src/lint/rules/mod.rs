@@ -9,7 +9,10 @@ mod image_policy_escapes;
 mod image_policy_freezes;
 mod image_policy_ignored;
 mod internal_registry_not_admitted;
+mod key_file_missing;
 mod key_unreadable;
+mod keyring_unusable;
+mod lookaside_missing;
 mod mirror_refused;
 mod mirror_source_policy_conflict;
 mod mirror_without_attachments;
@@ -26,6 +29,9 @@ mod scope_inside_blocked;
 mod scope_outside_allowed;
 mod scope_refused;
 mod shadowed_by_allowed;
+mod signed_and_policy;
+mod signed_registries_refused;
+mod signed_scope_replaced;
 mod too_many;
 mod unreadable_on_node;
 mod wildcard_mirror_conflict;
@@ -40,6 +46,8 @@ pub static RULES: &[&Rule] = &[
     &too_many::RULE,
     &registry_entry_refused::RULE,
     &field_refused::RULE,
+    &keyring_unusable::RULE,
+    &key_file_missing::RULE,
     &allowed_and_blocked::RULE,
     &scope_outside_allowed::RULE,
     &scope_inside_blocked::RULE,
@@ -52,12 +60,16 @@ pub static RULES: &[&Rule] = &[
     &nested_by_name_only::RULE,
     &unreadable_on_node::RULE,
     &payload_exception::RULE,
+    &signed_registries_refused::RULE,
+    &signed_and_policy::RULE,
+    &signed_scope_replaced::RULE,
     &registries_d_duplicate::RULE,
     &mirror_without_attachments::RULE,
     &mirror_source_policy_conflict::RULE,
     &wildcard_mirror_conflict::RULE,
     &entry_cannot_be_rewritten::RULE,
     &mirror_refused::RULE,
+    &lookaside_missing::RULE,
     &payload_not_admitted::RULE,
     &internal_registry_not_admitted::RULE,
     &blocked_list_dropped::RULE,

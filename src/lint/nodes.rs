@@ -86,7 +86,12 @@ impl<'a> Context<'a> {
 
 /// `pool worker`, `pools master and worker`
 pub fn pools_in_words(group: &PoolGroup) -> String {
-    let names: Vec<&str> = group.names().collect();
+    in_words(group.names())
+}
+
+/// The same of pools by name.
+pub fn in_words<'p>(pools: impl Iterator<Item = &'p str>) -> String {
+    let names: Vec<&str> = pools.collect();
     match names.as_slice() {
         [name] => format!("pool {name}"),
         [first @ .., last] => format!("pools {} and {last}", first.join(", ")),

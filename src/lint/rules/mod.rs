@@ -5,6 +5,7 @@ mod blocked_list_dropped;
 mod controller_crash;
 mod entry_cannot_be_rewritten;
 mod field_refused;
+mod generated_file_overridden;
 mod image_policy_escapes;
 mod image_policy_freezes;
 mod image_policy_ignored;
@@ -18,6 +19,7 @@ mod mirror_source_policy_conflict;
 mod mirror_without_attachments;
 mod nested_by_name_only;
 mod nested_scope_replaces;
+mod overlay_stale;
 mod payload_exception;
 mod payload_not_admitted;
 mod registries_d_duplicate;
@@ -75,6 +77,8 @@ pub static RULES: &[&Rule] = &[
     &blocked_list_dropped::RULE,
     &controller_crash::RULE,
     &release_image_unreadable::RULE,
+    &generated_file_overridden::RULE,
+    &overlay_stale::RULE,
 ];
 
 /// A rule's page in Markdown: what `lint --explain` prints and `docs/rules` holds.

@@ -116,7 +116,7 @@ fn a_fresh_overlay_is_fine_and_an_old_one_is_told_of() {
 fn machine_configs_of_others() {
     let blocked = image(&[], &["untrusted.example.com"]);
     let pools = [pool("master", &["master"]), pool("worker", &["worker"]), pool("infra", &["worker", "infra"])];
-    let case = |first: &Value, others: &[Value]| told(&[&[first.clone()], &pools[..], others].concat());
+    let case = |first: &Value, others: &[Value]| told(&[std::slice::from_ref(first), &pools[..], others].concat());
 
     assert_eq!(
         case(&blocked, &[machine_config("51-worker-own", "worker", POLICY)]),
@@ -140,7 +140,7 @@ fn machine_configs_of_others() {
     assert_eq!(case(&blocked, &[template]), [] as [&str; 0]);
 
     let signed = image(&["registry.redhat.io"], &["untrusted.example.com"]);
-    let mut ours = overlay_of(&[&[signed.clone()], &pools[..]].concat());
+    let mut ours = overlay_of(&[std::slice::from_ref(&signed), &pools[..]].concat());
     ours.push(machine_config("99-worker-zz", "worker", POLICY));
     assert_eq!(
         case(&signed, &ours),

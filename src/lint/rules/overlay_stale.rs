@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::compile::Overlay;
 use crate::compile::overlay::{is_ours, pools_of};
+use crate::lint::nodes::in_words;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::machine_config::{INPUTS, ROLE, overlay_name};
 use crate::snapshot::{Kind, Object, Source, api};
@@ -113,7 +114,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
     let ours = context.snapshot.machine_configs.iter().filter(|object| is_ours(object));
     match context.compiled.overlay() {
-        None => findings.extend(ours.map(|object| for_nothing(object))),
+        None => findings.extend(ours.map(for_nothing)),
         Some(overlay) => {
             let wanted: BTreeSet<String> = pools_of(context.snapshot, context.compiled, overlay).into_iter().collect();
             let mut there = BTreeSet::new();
@@ -152,14 +153,17 @@ fn for_nothing(object: &Object<api::MachineConfig>) -> Finding {
 /// About the Image, or the first object that only an overlay can deliver.
 fn missing<'p>(context: &Context<'_>, overlay: &Overlay, pools: impl Iterator<Item = &'p String>) -> Option<Finding> {
     let pools: Vec<&str> = pools.map(String::as_str).collect();
-    let (first, image) = (pools.first()?, context.snapshot.image.as_ref()?);
+    let image = context.snapshot.image.as_ref().filter(|_| !pools.is_empty())?;
     let signed = overlay.signed.first().and_then(crate::lint::gpg::field);
     let (object, path) = signed.unwrap_or((&image.reference, String::new()));
     let names: Vec<String> = pools.iter().map(|pool| overlay_name(pool)).collect();
     let what = if overlay.signed.is_empty() { "what only our own MachineConfig delivers" } else { "signedRegistries" };
-    let message =
-        format!("{what} has no effect in pool {}: MachineConfig {} is missing", pools.join(", "), names.join(", "));
-    let effect = format!("nodes of pool {first} accept images that should be signed");
+    let message = format!(
+        "{what} has no effect in {}: MachineConfig {} is missing",
+        in_words(pools.iter().copied()),
+        names.join(", ")
+    );
+    let effect = format!("nodes of {} accept images that should be signed", in_words(pools.iter().copied()));
     let help = format!("let it be written:\n{APPLY}");
     Some(Finding::at(&RULE, object, context.origin(object), path, message).effect(effect).help(help))
 }
@@ -178,10 +182,10 @@ fn overridden(context: &Context<'_>, overlay: &Overlay, findings: &mut Vec<Findi
     }
     for ((name, path), pools) in winners {
         let Some((object, place)) = context.file_of(&name, &path) else { continue };
-        let pools = pools.join(", ");
-        let message = format!("{} of {object} wins over that of our own MachineConfig, in pool {pools}", shown(&path));
+        let pools = in_words(pools.iter().map(|pool| &**pool));
+        let message = format!("{} of {object} wins over that of our own MachineConfig, in {pools}", shown(&path));
         let effect = format!(
-            "what signedRegistries and delivered policies ask for does not reach the nodes of pool {pools} in this file"
+            "what signedRegistries and delivered policies ask for does not reach the nodes of {pools} in this file"
         );
         let help = format!("take the file out of it, or the whole of it:\n{}", fix::edit(&object));
         findings.push(Finding::at(&RULE, &object, context.origin(&object), place, message).effect(effect).help(help));

@@ -615,8 +615,8 @@ fn parse_timeout(text: &str) -> Result<Option<Duration>> {
     Ok((!limit.is_zero() && limit.as_secs() < 366 * 86_400).then_some(limit))
 }
 
-/// Go's `time.ParseDuration` without negative ones.
-fn go_duration(text: &str) -> Option<Duration> {
+/// Go's `time.ParseDuration` without negative ones: `1m30s`, `500ms`.
+pub fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest.is_empty() {
         return None;

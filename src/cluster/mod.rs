@@ -1,5 +1,5 @@
 //! The only code that talks to an API server: [`connect`] settles which one and who one is to it, [`read()`] turns its objects
-//! into a [`crate::snapshot::Snapshot`]. No discovery: the kinds are those of [`crate::snapshot::KINDS`].
+//! into a [`crate::snapshot::Snapshot`], [`watch`] follows them. No discovery: the kinds are those of [`crate::snapshot::KINDS`].
 
 mod connection;
 mod exec;
@@ -7,10 +7,11 @@ mod kubeconfig;
 mod proxy;
 mod read;
 mod session;
+pub mod watch;
 
 use std::future::Future;
 
-pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in};
+pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in, go_duration};
 pub use read::{block_on_read, read};
 
 use crate::error::{Error, Result};

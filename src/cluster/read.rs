@@ -14,9 +14,10 @@ use super::{Connection, block_on, plain};
 use crate::error::{Error, Result};
 use crate::snapshot::{Gap, GapReason, Kind, KindInfo, Laying, Origin, Snapshot, Source};
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 /// Names and labels instead of whole objects, as the API server offers it.
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+pub(super) const METADATA_ONLY: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 /// Labels every MachineConfig but the rendered ones and a rare few.
 const ROLE: &str = "machineconfiguration.openshift.io/role";
 const ANNOTATIONS: [&str; 2] =
@@ -450,7 +451,7 @@ fn resource(info: &KindInfo) -> String {
     if info.group.is_empty() { info.plural.to_string() } else { format!("{}.{}", info.plural, info.group) }
 }
 
-fn path_of(info: &KindInfo, version: &str, namespace: Option<&str>) -> String {
+pub(super) fn path_of(info: &KindInfo, version: &str, namespace: Option<&str>) -> String {
     let mut path =
         if info.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{}/{version}", info.group) };
     if let Some(namespace) = namespace {
@@ -462,7 +463,7 @@ fn path_of(info: &KindInfo, version: &str, namespace: Option<&str>) -> String {
     path
 }
 
-fn url_of(path: &str, chunk_size: u32, next: &str, label: Option<&str>) -> String {
+pub(super) fn url_of(path: &str, chunk_size: u32, next: &str, label: Option<&str>) -> String {
     let mut url = path.to_string();
     let mut separator = '?';
     let chunk = (chunk_size > 0).then(|| chunk_size.to_string());

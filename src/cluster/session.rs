@@ -1,4 +1,5 @@
-//! One GET and everything that can go wrong with it: an answer, or an error that says what to do.
+//! One GET and everything that can go wrong with it: an answer, or an error that says what to do. A watch is a GET whose answer
+//! does not end.
 
 use std::error::Error as StdError;
 use std::io;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT, WARNING};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
@@ -26,6 +27,12 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const MOST_WAITING: Duration = Duration::from_secs(60);
 /// One answer, unpacked.
 const MAX_BODY: usize = 64 << 20;
+/// How long a stream may take to begin.
+const OPEN_TIME_LIMIT: Duration = Duration::from_secs(30);
+/// What is read of the body of a stream that does not begin.
+const MAX_REFUSAL: usize = 64 << 10;
+/// One line of a stream: no object of the API is larger than etcd takes, twice for what JSON escapes.
+const MAX_LINE: usize = 8 << 20;
 /// All answers together, unpacked.
 const MAX_TOTAL: u64 = 1 << 30;
 /// Warnings of the server that are kept.
@@ -91,6 +98,39 @@ struct Reply {
     body: Vec<u8>,
 }
 
+/// An answer that is still coming.
+pub(super) struct Stream {
+    body: Body,
+    /// What came behind the last whole line.
+    rest: Vec<u8>,
+}
+
+/// What a stream came to.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// One, without its end.
+    Text(Vec<u8>),
+    /// The server has said all that it wanted to.
+    End,
+    /// The connection broke, or was silent for too long; half a sentence.
+    Broken(String),
+}
+
+/// Why a stream did not begin.
+#[derive(Debug)]
+pub(super) enum NoStream {
+    /// It may begin later; half a sentence, and what the server asks to wait.
+    Passing(String, Option<Duration>),
+    /// 410.
+    Gone,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// It never will.
+    Error(Error),
+}
+
 enum Failure {
     TimedOut,
     TooLarge,
@@ -124,6 +164,11 @@ impl Session {
     /// What the server and plugins warned of, once each.
     pub fn take_warnings(&self) -> Vec<String> {
         self.warnings.lock().map(|mut warnings| std::mem::take(&mut *warnings)).unwrap_or_default()
+    }
+
+    /// The limit on all answers together holds for what is read from now on.
+    pub fn begin_count(&self) {
+        self.received.store(0, Ordering::Relaxed);
     }
 
     /// An error about this server.
@@ -177,6 +222,42 @@ impl Session {
         unreachable!("the loop ends by returning")
     }
 
+    /// GETs a path whose answer does not end. One attempt: the caller decides when to try again, since a watch outlives servers.
+    pub async fn open(&self, path: &str, accept: &str) -> Result<Stream, NoStream> {
+        // Streams take no lane: they would keep it.
+        let limit = self.request_timeout.unwrap_or(OPEN_TIME_LIMIT).min(OPEN_TIME_LIMIT);
+        let response = match tokio::time::timeout(limit, self.begin(path, accept)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let said = chain(error.as_ref());
+                return Err(NoStream::Passing(plain(said.last().map_or("", |text| text), 200), None));
+            }
+            Err(_) => return Err(NoStream::Passing("it does not answer".into(), None)),
+        };
+        let (parts, mut body) = response.into_parts();
+        if parts.status == StatusCode::OK {
+            return Ok(Stream { body, rest: Vec::new() });
+        }
+        let mut bytes = Vec::new();
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(limit, body.frame()).await {
+            if let Ok(data) = frame.into_data()
+                && bytes.len() + data.len() <= MAX_REFUSAL
+            {
+                bytes.extend_from_slice(&data);
+            }
+        }
+        if is_passing(parts.status) {
+            let asked = retry_after(&parts.headers).map(|pause| pause.min(MOST_WAITING));
+            return Err(NoStream::Passing(format!("it answers {}", parts.status), asked));
+        }
+        match self.interpret(path, Reply { status: parts.status, headers: parts.headers, body: bytes }) {
+            Ok(Answer::Gone) => Err(NoStream::Gone),
+            Ok(Answer::Forbidden(_)) => Err(NoStream::Forbidden),
+            Ok(Answer::NotFound(_) | Answer::Found(_) | Answer::TooLarge) => Err(NoStream::NotFound),
+            Err(error) => Err(NoStream::Error(error)),
+        }
+    }
+
     async fn send(&self, path: &str, accept: &str) -> Result<Reply, Failure> {
         // Waiting for a lane is not the server's fault and does not count.
         let _lane = self.lanes.acquire().await;
@@ -187,13 +268,16 @@ impl Session {
         }
     }
 
-    async fn exchange(&self, path: &str, accept: &str) -> Result<Reply, Failure> {
+    async fn begin(&self, path: &str, accept: &str) -> Result<Response<Body>, Box<dyn StdError + Send + Sync>> {
         let request = Request::get(path)
             .header(ACCEPT, accept)
             .header(USER_AGENT, concat!("oc-imagepolicy/", env!("CARGO_PKG_VERSION")))
-            .body(Body::empty())
-            .map_err(|error| Failure::Broken(error.into()))?;
-        let response = self.client.send(request).await.map_err(|error| Failure::Broken(error.into()))?;
+            .body(Body::empty())?;
+        Ok(self.client.send(request).await?)
+    }
+
+    async fn exchange(&self, path: &str, accept: &str) -> Result<Reply, Failure> {
+        let response = self.begin(path, accept).await.map_err(Failure::Broken)?;
         let (parts, mut stream) = response.into_parts();
         self.note_warnings(&parts.headers);
         let mut body = Vec::new();
@@ -310,6 +394,37 @@ impl Session {
             for text in texts {
                 if !text.is_empty() && warnings.len() < MAX_WARNINGS && !warnings.contains(&text) {
                     warnings.push(text);
+                }
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// The next line, if one comes before the connection has been silent for `patience`.
+    pub async fn line(&mut self, patience: Duration) -> Line {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', self.rest.get(searched..).unwrap_or_default()) {
+                let rest = self.rest.split_off(searched + at + 1);
+                let mut line = std::mem::replace(&mut self.rest, rest);
+                line.pop();
+                return Line::Text(line);
+            }
+            searched = self.rest.len();
+            match tokio::time::timeout(patience, self.body.frame()).await {
+                Err(_) => return Line::Broken("nothing has come for too long".into()),
+                Ok(None) => return Line::End,
+                Ok(Some(Err(error))) => {
+                    return Line::Broken(plain(chain(&error).last().map_or("", |text| text), 200));
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        if self.rest.len() + data.len() > MAX_LINE {
+                            return Line::Broken("it sends more than an object can have".into());
+                        }
+                        self.rest.extend_from_slice(&data);
+                    }
                 }
             }
         }

@@ -47,6 +47,11 @@ pub struct InputArgs {
 }
 
 impl InputArgs {
+    /// Whether single node files were named.
+    pub fn names_node_files(&self) -> bool {
+        self.policy.is_some() || self.registries_conf.is_some() || self.registries_d.is_some()
+    }
+
     /// Whether node files were named and no policy.json among them.
     pub fn lacks_policy(&self) -> bool {
         self.policy.is_none() && (self.registries_conf.is_some() || self.registries_d.is_some())

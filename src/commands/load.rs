@@ -23,7 +23,8 @@ pub enum Needs {
 }
 
 impl Needs {
-    fn kinds(self) -> &'static [Kind] {
+    /// The kinds to read.
+    pub fn kinds(self) -> &'static [Kind] {
         const ALL: [Kind; 14] = [
             Kind::Image,
             Kind::ClusterImagePolicy,
@@ -69,7 +70,11 @@ impl Loaded {
         needs: Needs,
         namespace: Option<&str>,
     ) -> Result<Self> {
-        let mut snapshot = read(input, connection, needs, namespace)?;
+        Self::of(input, read(input, connection, needs, namespace)?)
+    }
+
+    /// From what was read.
+    pub fn of(input: &InputArgs, mut snapshot: Snapshot) -> Result<Self> {
         if !input.overlay.is_empty() {
             let options = ReadOptions { recursive: input.recursive };
             files::read_onto(&mut snapshot, &input.overlay, options, Laying::OnTop)?;

@@ -7,6 +7,7 @@ mod generate;
 mod input;
 mod lint;
 mod load;
+mod rollout;
 mod version;
 mod views;
 
@@ -46,6 +47,7 @@ enum Command {
     Lint(lint::Args),
     Generate(generate::Args),
     Diff(diff::Args),
+    Rollout(rollout::Args),
     Version(version::Args),
 }
 
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Lint(args) => lint::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Rollout(args) => rollout::run(args),
         Command::Version(args) => version::run(args),
     };
     match answer {

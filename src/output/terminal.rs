@@ -1,7 +1,9 @@
 //! Standard output as a person sees it. Whatever comes from an object goes through [`clean`], so no text can command the terminal.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::rc::Rc;
 
 use colored::{ColoredString, Colorize};
 use serde::Serialize;
@@ -45,6 +47,24 @@ pub struct Terminal {
     color: bool,
     width: usize,
     wide: bool,
+    is_terminal: bool,
+    /// Rows of the picture that [`Terminal::repaint`] left on the screen.
+    painted: usize,
+}
+
+/// Bytes that somebody else looks at later.
+#[derive(Clone, Default)]
+struct Canvas(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Canvas {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Terminal {
@@ -55,17 +75,50 @@ impl Terminal {
         let width = if is_terminal { terminal_width() } else { None };
         let color = color.wanted(is_terminal);
         colored::control::set_override(color);
-        Self { out: BufWriter::with_capacity(64 * 1024, Box::new(stdout)), color, width: width.unwrap_or(80), wide }
+        let out = BufWriter::with_capacity(64 * 1024, Box::new(stdout) as Box<dyn Write>);
+        Self { out, color, width: width.unwrap_or(80), wide, is_terminal, painted: 0 }
     }
 
     /// Somewhere else, without colour.
     pub fn to(out: Box<dyn Write>, width: usize) -> Self {
-        Self { out: BufWriter::new(out), color: false, width, wide: false }
+        Self { out: BufWriter::new(out), color: false, width, wide: false, is_terminal: false, painted: 0 }
     }
 
     /// Columns to fit into.
     pub fn width(&self) -> usize {
         if self.wide { usize::from(u16::MAX) } else { self.width }
+    }
+
+    /// Whether somebody looks at it.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Puts a picture in place of the one that the last call left on the terminal. What the screen has no room for is left out at
+    /// the end.
+    pub fn repaint(&mut self, paint: impl FnOnce(&mut Terminal) -> io::Result<()>) -> io::Result<()> {
+        let canvas = Canvas::default();
+        let out = BufWriter::new(Box::new(canvas.clone()) as Box<dyn Write>);
+        let mut painter = Terminal { out, painted: 0, ..*self };
+        paint(&mut painter)?;
+        painter.flush()?;
+        let picture = String::from_utf8_lossy(&canvas.0.borrow()).into_owned();
+        let room = terminal_height().map_or(usize::MAX, |height| height.saturating_sub(1));
+        if self.painted > 0 {
+            // Up to the first row of the old picture, and everything from there away.
+            write!(self.out, "\x1b[{}F\x1b[J", self.painted)?;
+        }
+        self.painted = 0;
+        for line in picture.lines() {
+            let rows = columns(line).div_ceil(self.width.max(1)).max(1);
+            if self.painted + rows > room {
+                break;
+            }
+            self.painted += rows;
+            self.write_raw(line)?;
+            self.end_line()?;
+        }
+        self.flush()
     }
 
     /// Whether `-o wide` was asked for.
@@ -158,6 +211,24 @@ impl Style {
             Self::Accent => text.cyan(),
         }
     }
+}
+
+/// What a line takes, colours aside.
+fn columns(line: &str) -> usize {
+    let mut columns = 0;
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\x1b' => _ = letters.by_ref().find(|letter| letter.is_ascii_alphabetic()),
+            _ => columns += 1,
+        }
+    }
+    columns
+}
+
+fn terminal_height() -> Option<usize> {
+    let (_, terminal_size::Height(height)) = terminal_size::terminal_size()?;
+    (height >= 3).then_some(usize::from(height))
 }
 
 fn terminal_width() -> Option<usize> {

@@ -5,4 +5,6 @@ mod registries_change;
 mod status;
 
 pub use forecast::{Action, ChangedFile, Disruption, forecast};
-pub use status::{HasChange, NodeFacts, NodeStatus, PoolStatus, RolloutStatus, State, Wanted, status, status_of};
+pub use status::{
+    Compare, Comparison, NodeFacts, NodeStatus, PoolStatus, RolloutStatus, State, Wanted, blind, status, status_of,
+};

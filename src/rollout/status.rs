@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::compile::Compiled;
 use crate::compile::in_force::delivers;
-use crate::compile::pools::{Truth, desired, pool_of_node};
+use crate::compile::pools::{PoolGroup, Truth, desired, pool_of_node};
 use crate::model::node_files::NodeFiles;
 use crate::model::provenance::{Refusal, RefusedBy};
 use crate::snapshot::{Gap, GapReason, Kind, Object, Snapshot, api};
@@ -141,16 +141,43 @@ impl NodeFacts {
     }
 }
 
+/// What a MachineConfig has of what is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// All of it.
+    HasChange,
+    /// Something else.
+    HasOther,
+    /// There is no such MachineConfig.
+    Missing,
+    /// Nobody can tell.
+    Unknown,
+}
+
+impl Comparison {
+    fn has_change(self) -> Option<bool> {
+        match self {
+            Self::HasChange => Some(true),
+            Self::HasOther => Some(false),
+            Self::Missing | Self::Unknown => None,
+        }
+    }
+}
+
 /// What the objects ask of the nodes of each pool, to compare MachineConfigs with.
 pub struct Wanted {
     pools: Result<BTreeMap<Arc<str>, Arc<NodeFiles>>, Vec<Refusal>>,
 }
 
 impl Wanted {
-    /// What follows from the objects, or why nothing does.
+    /// What follows from the objects, or why nothing does. Where the Image or the ClusterImagePolicies could not be read, nobody can
+    /// tell.
     pub fn of(snapshot: &Snapshot, compiled: &Compiled) -> Self {
+        if blind(snapshot).is_some() {
+            return Self { pools: Ok(BTreeMap::new()) };
+        }
         let by_pool = |truth: Truth| {
-            let of_group = |group: &crate::compile::pools::PoolGroup| {
+            let of_group = |group: &PoolGroup| {
                 let files = Arc::clone(&group.files);
                 group.pools.iter().map(|pool| (Arc::clone(&pool.name), Arc::clone(&files))).collect::<Vec<_>>()
             };
@@ -159,12 +186,13 @@ impl Wanted {
         Self { pools: desired(snapshot, compiled).map(by_pool) }
     }
 
-    /// Whether the MachineConfig has what is asked of the pool, by content; `None` for a pool of which nothing is known. `compiled`
-    /// is what this was made of.
-    pub fn is_in(&self, machine_config: &Object<api::MachineConfig>, pool: &str, compiled: &Compiled) -> Option<bool> {
-        match &self.pools {
-            Ok(pools) => pools.get(pool).map(|files| delivers(machine_config, files, compiled)),
-            Err(_) => Some(false),
+    /// What the MachineConfig has of what is asked of the pool, by content. `compiled` is what this was made of.
+    pub fn compare(&self, machine_config: &Object<api::MachineConfig>, pool: &str, compiled: &Compiled) -> Comparison {
+        let Ok(pools) = &self.pools else { return Comparison::HasOther };
+        match pools.get(pool).map(|files| delivers(machine_config, files, compiled)) {
+            Some(true) => Comparison::HasChange,
+            Some(false) => Comparison::HasOther,
+            None => Comparison::Unknown,
         }
     }
 
@@ -174,14 +202,25 @@ impl Wanted {
     }
 }
 
+/// What keeps everybody from knowing what nodes should have.
+pub fn blind(snapshot: &Snapshot) -> Option<&Gap> {
+    let decides = |gap: &&Gap| {
+        matches!(gap.kind, Kind::Image | Kind::ClusterImagePolicy) && gap.reason != GapReason::NotInstalled
+    };
+    snapshot.gaps.iter().find(decides)
+}
+
 /// Where everything stands.
 pub fn status(snapshot: &Snapshot, compiled: &Compiled) -> RolloutStatus {
     let wanted = Wanted::of(snapshot, compiled);
     let by_name: HashMap<&str, &Object<api::MachineConfig>> =
         snapshot.machine_configs.iter().map(|object| (object.metadata.name.as_str(), object)).collect();
-    let mut known: HashMap<(Arc<str>, Arc<str>), Option<bool>> = HashMap::new();
-    let mut has_change = |pool: &Arc<str>, name: &Arc<str>| {
-        let compare = || by_name.get(&**name).and_then(|object| wanted.is_in(object, pool, compiled));
+    let is_complete = snapshot.has_read(Kind::MachineConfig)
+        && !snapshot.gaps.iter().any(|gap| gap.kind == Kind::MachineConfig && gap.reason == GapReason::Forbidden);
+    let absent = if is_complete { Comparison::Missing } else { Comparison::Unknown };
+    let mut known: HashMap<(Arc<str>, Arc<str>), Comparison> = HashMap::new();
+    let mut compare = |pool: &Arc<str>, name: &Arc<str>| {
+        let compare = || by_name.get(&**name).map_or(absent, |object| wanted.compare(object, pool, compiled));
         *known.entry((Arc::clone(pool), Arc::clone(name))).or_insert_with(compare)
     };
     let nodes: Vec<NodeFacts>;
@@ -192,18 +231,18 @@ pub fn status(snapshot: &Snapshot, compiled: &Compiled) -> RolloutStatus {
         }
         false => None,
     };
-    status_of(snapshot, facts, &mut has_change, wanted.refusals())
+    status_of(snapshot, facts, &mut compare, wanted.refusals())
 }
 
-/// Whether a MachineConfig (its name comes second) has what is asked of a pool; `None` where that is not known.
-pub type HasChange<'f> = dyn FnMut(&Arc<str>, &Arc<str>) -> Option<bool> + 'f;
+/// What a MachineConfig (its name comes second) has of what is asked of a pool.
+pub type Compare<'f> = dyn FnMut(&Arc<str>, &Arc<str>) -> Comparison + 'f;
 
 /// The same from parts, for who keeps them up to date: pools of the snapshot, nodes where they could be read, and what the comparison of
 /// MachineConfigs came to.
 pub fn status_of<'n>(
     snapshot: &Snapshot,
     nodes: Option<impl Iterator<Item = &'n NodeFacts>>,
-    has_change: &mut HasChange,
+    compare: &mut Compare,
     refusals: &[Refusal],
 ) -> RolloutStatus {
     let mut pools: Vec<PoolInMaking> = snapshot.pools.iter().map(PoolInMaking::new).collect();
@@ -214,29 +253,23 @@ pub fn status_of<'n>(
     for node in nodes.into_iter().flatten() {
         let pool = pool_of_node(snapshot, &node.labels).and_then(|pool| positions.get(&std::ptr::from_ref(pool)));
         let Some(pool) = pool.and_then(|position| pools.get_mut(*position)) else { continue };
-        let has_change = if node.current.is_empty() { Some(false) } else { has_change(&pool.name, &node.current) };
+        let has_change = match node.current.is_empty() {
+            true => Some(false),
+            false => compare(&pool.name, &node.current).has_change(),
+        };
         let node = node_status(node, pool, has_change);
         pool.add(&node);
         status.nodes.push(node);
     }
-    let machine_configs_are_known = snapshot.has_read(Kind::MachineConfig)
-        && !snapshot.gaps.iter().any(|gap: &Gap| gap.kind == Kind::MachineConfig && gap.reason == GapReason::Forbidden);
     for mut pool in pools {
-        let rendered: Arc<str> = pool.object.value.spec.configuration.name.as_str().into();
-        let has_change = if rendered.is_empty() { Some(false) } else { has_change(&pool.name, &rendered) };
+        let name: Arc<str> = pool.object.value.spec.configuration.name.as_str().into();
+        let rendered = if name.is_empty() { Comparison::HasOther } else { compare(&pool.name, &name) };
         if !nodes_are_known {
-            pool.count_by_its_status(has_change);
+            pool.count_by_its_status(rendered.has_change());
         }
-        let rendered = Rendered { has_change, may_be_missing: !machine_configs_are_known };
-        status.pools.push(pool.finished(&rendered, refusals));
+        status.pools.push(pool.finished(rendered, refusals));
     }
     status
-}
-
-/// What is known of the MachineConfig that a pool names.
-struct Rendered {
-    has_change: Option<bool>,
-    may_be_missing: bool,
 }
 
 fn node_status(node: &NodeFacts, pool: &PoolInMaking, have_change: Option<bool>) -> NodeStatus {
@@ -335,7 +368,7 @@ impl<'a> PoolInMaking<'a> {
             has_change.filter(|has| *has || self.updated == self.nodes).map(|has| u64::from(has) * self.updated);
     }
 
-    fn finished(self, rendered: &Rendered, refusals: &[Refusal]) -> PoolStatus {
+    fn finished(self, rendered: Comparison, refusals: &[Refusal]) -> PoolStatus {
         let (state, reason, stays) = self.state(rendered, refusals);
         PoolStatus {
             name: self.name,
@@ -350,7 +383,7 @@ impl<'a> PoolInMaking<'a> {
         }
     }
 
-    fn state(&self, rendered: &Rendered, refusals: &[Refusal]) -> (State, Option<String>, bool) {
+    fn state(&self, rendered: Comparison, refusals: &[Refusal]) -> (State, Option<String>, bool) {
         let (spec, status) = (&self.object.value.spec, &self.object.value.status);
         let wanted = &spec.configuration.name;
         if let Some(why) = self.degraded() {
@@ -368,15 +401,15 @@ impl<'a> PoolInMaking<'a> {
         if wanted.is_empty() {
             return (State::Progressing, Some("nothing is rendered for it yet".into()), false);
         }
-        match rendered.has_change {
-            Some(false) => {
+        match rendered {
+            Comparison::HasOther => {
                 let why = format!("the controller has not rendered this yet: {wanted} has something else");
                 return (State::Progressing, Some(why), false);
             }
-            None if !rendered.may_be_missing => {
+            Comparison::Missing => {
                 return (State::Stuck, Some(format!("MachineConfig {wanted}, which it names, is missing")), false);
             }
-            _ => {}
+            Comparison::HasChange | Comparison::Unknown => {}
         }
         let is_behind = !status.configuration.name.is_empty() && status.configuration.name != *wanted;
         if self.done == self.nodes && !is_behind {

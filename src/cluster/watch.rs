@@ -224,7 +224,11 @@ impl Follower {
         let mut all = Vec::new();
         let mut next = String::new();
         for _ in 0..MOST_PAGES {
-            let url = url_of(path, limit, &next, None);
+            let mut url = url_of(path, limit, &next, None);
+            if let Some(name) = self.info.only {
+                url.push(if url.contains('?') { '&' } else { '?' });
+                url.push_str(&only(name));
+            }
             let body = match self.session.get(&url, accept).await {
                 Ok(Answer::Found(body)) => body,
                 Ok(Answer::Forbidden(said)) => return Ok(Listed::Forbidden(said)),
@@ -330,6 +334,11 @@ impl Follower {
     async fn tell(&self, news: News) -> Result<(), Over> {
         self.sender.send(Event { kind: self.info.kind, news }).await.map_err(|_| Over)
     }
+}
+
+/// Whoever may see just this object may list it so.
+fn only(name: &str) -> String {
+    format!("fieldSelector=metadata.name%3D{name}")
 }
 
 async fn rest(pause: &mut Duration) {

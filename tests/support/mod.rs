@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test that says `mod support;` uses a part of it")]
 
 pub mod controlplane;
+pub mod faulty;
 pub mod operator;
 pub mod reference;
 

@@ -70,16 +70,12 @@ pub struct Operator {
 impl Operator {
     /// One for a cluster that is there already.
     pub fn new(server: &ControlPlane) -> Self {
-        let mut config = kube::Config::new(server.url.parse().unwrap());
-        let pem = std::fs::read(&server.ca).unwrap();
-        let kubeconfig = server.kubeconfig("admin").to_path_buf();
-        config.root_cert = Some(certificates(&pem));
-        config.auth_info.token = Some(server.tokens["admin"].clone().into());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = {
             let _guard = runtime.enter();
-            kube::Client::try_from(config).unwrap()
+            kube::Client::try_from(as_admin(server)).unwrap()
         };
+        let kubeconfig = server.kubeconfig("admin").to_path_buf();
         Self { client, runtime, kubeconfig, stalled: AtomicBool::new(false), degraded: Mutex::default() }
     }
 
@@ -478,6 +474,14 @@ impl Drop for Running {
             assert!(!died || std::thread::panicking(), "the operator died");
         }
     }
+}
+
+/// How to reach the server as admin.
+pub fn as_admin(server: &ControlPlane) -> kube::Config {
+    let mut config = kube::Config::new(server.url.parse().unwrap());
+    config.root_cert = Some(certificates(&std::fs::read(&server.ca).unwrap()));
+    config.auth_info.token = Some(server.tokens["admin"].clone().into());
+    config
 }
 
 fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {

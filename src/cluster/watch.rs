@@ -125,7 +125,12 @@ impl Feed {
     /// One MachineConfig. Trouble with the server is no answer.
     pub async fn machine_config(&self, name: &str) -> Fetched {
         let info = Kind::MachineConfig.info();
-        let name: String = utf8_percent_encode(name, NON_ALPHANUMERIC).collect();
+        // No object has another name, and none may lead elsewhere.
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+            || name.starts_with('.')
+        {
+            return Fetched::Missing;
+        }
         let path = format!("{}/{name}", path_of(info, info.versions.first().unwrap_or(&"v1"), None));
         self.session.begin_count();
         match self.session.get(&path, JSON).await {

@@ -70,7 +70,7 @@ async fn until_the_end(follow: &Follow<'_>, connection: &Connection) -> Answer {
             let mut status = stage.look(&mut scene, &feed).await;
             choose(&mut status, follow.pool)?;
             show.show(&stage, &scene, &status)?;
-            let is_settled = !scene.is_stale && scene.unknown.is_empty();
+            let is_settled = !scene.is_stale && scene.unknown.is_empty() && scene.has_nodes();
             match status.hopeless() {
                 Some(_) => _ = hopeless_since.get_or_insert_with(Instant::now),
                 None => hopeless_since = None,
@@ -149,6 +149,7 @@ struct Scene {
     pools_are_all: bool,
     /// `None` as long as they are not known.
     nodes: Option<BTreeMap<Arc<str>, NodeFacts>>,
+    nodes_are_hidden: bool,
     gaps: Vec<Gap>,
     troubles: BTreeMap<Kind, String>,
     has_been_read: bool,
@@ -163,6 +164,11 @@ struct Scene {
 impl Scene {
     fn has_begun(&self, kinds: &[Kind]) -> bool {
         kinds.iter().all(|kind| self.begun.contains_key(kind))
+    }
+
+    /// Whether the nodes are known, or will never be.
+    fn has_nodes(&self) -> bool {
+        self.nodes.is_some() || self.nodes_are_hidden
     }
 
     /// What to say of a server that does not answer.
@@ -205,6 +211,7 @@ impl Scene {
                 _ => self.is_stale |= matters(kind, &name),
             },
             News::Forbidden(message) if kind == Kind::Node => {
+                self.nodes_are_hidden = true;
                 self.gaps.push(Gap { kind, namespace: None, reason: GapReason::Forbidden, message });
             }
             News::Forbidden(_) | News::NotInstalled | News::Well | News::Trouble(_) | News::Failed(_) => {}
@@ -369,11 +376,12 @@ struct Show<'a, 't> {
     t: &'t mut Terminal,
     shown: Option<RolloutStatus>,
     trouble: Option<String>,
+    has_said_gaps: bool,
 }
 
 impl<'a, 't> Show<'a, 't> {
     fn new(follow: &'a Follow<'a>, t: &'t mut Terminal) -> Self {
-        Self { follow, t, shown: None, trouble: None }
+        Self { follow, t, shown: None, trouble: None, has_said_gaps: false }
     }
 
     fn paints(&self) -> bool {
@@ -391,7 +399,7 @@ impl<'a, 't> Show<'a, 't> {
         if self.shown.as_ref() == Some(status) && is_same_trouble {
             return Ok(());
         }
-        if self.shown.is_none() {
+        if !std::mem::replace(&mut self.has_said_gaps, true) {
             stage.loaded.say_gaps();
         }
         if !is_same_trouble && !self.paints() {

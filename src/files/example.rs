@@ -26,6 +26,19 @@ manifests!(
     "pools.yaml",
 );
 
+/// What lies on top of it in [`example_in_rollout`].
+const ROLLOUT: &str = include_str!("../../docs/example-rollout.yaml");
+
+/// The example cluster in the middle of a rollout: with nodes, and with what their pools were given.
+///
+/// # Errors
+/// None, as long as the manifests are right.
+pub fn example_in_rollout() -> Result<Snapshot> {
+    let mut snapshot = example()?;
+    Reader::new(&mut snapshot, Laying::OnTop).text("docs/example-rollout.yaml", ROLLOUT.to_string())?;
+    Ok(snapshot)
+}
+
 /// The example cluster (`--example`).
 ///
 /// # Errors

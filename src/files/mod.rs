@@ -16,7 +16,7 @@ pub mod spans;
 mod write;
 pub mod yaml;
 
-pub use example::{MANIFESTS, example};
+pub use example::{MANIFESTS, example, example_in_rollout};
 pub use keyring::read_keyring;
 pub use read::{ReadOptions, node_files, read, read_onto, read_text, take_stdin};
 pub use write::{Content, write_directory};

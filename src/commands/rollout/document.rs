@@ -36,24 +36,40 @@ impl Rollout {
     }
 
     fn pool_table(&self, t: &mut Terminal) -> io::Result<()> {
-        let mut table = Table::new(t, &["POOL", "STATE", "UPDATED", "HAVE THE CHANGE", "WHY"]);
+        let mut table = Table::new(t, &["POOL", "STATE", "UPDATED", "HAVE THE CHANGE"]);
         for pool in &self.status.pools {
             let updated = match (self.moving, pool.nodes) {
                 (true, nodes) if nodes > 0 => format!("{} {}", bar(pool.updated, nodes), of(pool.updated, nodes)),
                 (_, nodes) => of(pool.updated, nodes),
             };
             let have_change = pool.have_change.map_or("unknown".to_string(), |have| of(have, pool.nodes));
-            let why = match (&pool.reason, pool.paused) {
-                (None, true) => "paused",
-                (reason, _) => reason.as_deref().unwrap_or_default(),
-            };
             table.row([
                 (Style::Plain, Cow::from(&*pool.name)),
                 (style(pool.state), word(pool.state).into()),
                 (Style::Plain, updated.into()),
                 (Style::Plain, have_change.into()),
-                (Style::Plain, why.into()),
             ]);
+        }
+        table.print(t)
+    }
+
+    /// What somebody should know about pools; what holds for several stands once.
+    fn reasons(&self, t: &mut Terminal) -> io::Result<()> {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for pool in &self.status.pools {
+            let Some(why) = pool.reason.as_deref().or(pool.paused.then_some("paused")) else { continue };
+            match reasons.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, pools)) => pools.push(&pool.name),
+                None => reasons.push((why, vec![&pool.name])),
+            }
+        }
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        t.end_line()?;
+        let mut table = Table::new(t, &["POOL", "WHY"]);
+        for (why, pools) in reasons {
+            table.row([(Style::Plain, Cow::from(pools.join(", "))), (Style::Plain, why.into())]);
         }
         table.print(t)
     }
@@ -106,6 +122,7 @@ impl Report for Rollout {
         }
         t.end_line()?;
         self.pool_table(t)?;
+        self.reasons(t)?;
         self.node_table(t)
     }
 

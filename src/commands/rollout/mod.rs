@@ -10,6 +10,7 @@ use super::load::{Loaded, Needs};
 use super::{Answer, OutputArgs};
 use crate::cluster::go_duration;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::output::Format;
 use crate::rollout::{RolloutStatus, State, blind, status};
 use crate::snapshot::{Gap, Source};
@@ -66,7 +67,10 @@ pub fn run(args: Args) -> Answer {
     if args.timeout.is_some() {
         return Err(Error::usage("--timeout has nothing to end", "add --wait or --watch"));
     }
-    let loaded = Loaded::load(&args.input, &args.connection, Needs::Everything, None)?;
+    let loaded = match args.input.example {
+        true => Loaded::of(&args.input, files::example_in_rollout()?)?,
+        false => Loaded::load(&args.input, &args.connection, Needs::Everything, None)?,
+    };
     loaded.refuse_bare_node_files("rollout")?;
     loaded.say_gaps();
     check_worth(&loaded)?;

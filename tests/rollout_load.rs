@@ -53,7 +53,7 @@ fn a_thousand_nodes() {
     let (before, peak_at_start) = cost(child.id());
     let begin = Instant::now();
     for change in 0..SECONDS * CHANGES_A_SECOND {
-        let state = if change / NODES as u32 % 2 == 0 { "Working" } else { "Done" };
+        let state = if (change / NODES as u32).is_multiple_of(2) { "Working" } else { "Done" };
         operator.annotate(&format!("worker-{}", change as usize % NODES), &[("state", state)]);
         let due = Duration::from_secs(1) / CHANGES_A_SECOND * (change + 1);
         std::thread::sleep(due.saturating_sub(begin.elapsed()));

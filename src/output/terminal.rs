@@ -265,6 +265,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_picture_takes_the_place_of_the_one_before() {
+        let screen = Canvas::default();
+        let mut t = Terminal::to(Box::new(screen.clone()), 10);
+        // The second line takes two rows.
+        t.repaint(|t| t.line("one").and_then(|()| t.line("twelve letters"))).unwrap();
+        t.repaint(|t| t.line("\u{1b}[2Jonly")).unwrap();
+        t.repaint(|t| t.line("last")).unwrap();
+        let written = String::from_utf8(screen.0.borrow().clone()).unwrap();
+        let up = |rows: usize| format!("\u{1b}[{rows}F\u{1b}[J");
+        assert_eq!(written, format!("one\ntwelve letters\n{}\\u{{1b}}[2Jonly\n{}last\n", up(3), up(2)));
+        assert_eq!(columns("\u{1b}[1mbold\u{1b}[0m"), 4);
+    }
+
+    #[test]
     fn nothing_commands_the_terminal() {
         assert_eq!(clean("plain, né ✓"), "plain, né ✓");
         assert_eq!(clean("a\u{1b}[31m\nb\u{9b}\u{202e}"), "a\\u{1b}[31m\\u{a}b\\u{9b}\\u{202e}");

@@ -247,6 +247,26 @@ fn who_may_not_see_nodes_sees_pools() {
     assert_eq!(document["gaps"][0]["kind"], "Node");
     assert_eq!(document["nodes"], serde_json::json!([]));
     assert_eq!(pool(&document, "worker")["haveChange"], 2);
+    // Who may list and not watch sees it too, a little later.
+    let lists = role.replace("oc-imagepolicy-reader", "lists").replace("list, watch]", "list]");
+    assert!(!lists.contains("watch]"));
+    server.apply(&lists);
+    assert!(
+        server
+            .kubectl(&["create", "clusterrolebinding", "y", "--clusterrole", "lists", "--user", "partial"])
+            .status
+            .success()
+    );
+    assert!(server.kubectl(&["delete", "clusterimagepolicy", "team"]).status.success());
+    operator.sync().unwrap();
+    let mut command = program(&server, "partial");
+    command.args(["rollout", "--wait", "--timeout", "60s", "-o", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let waiting = Watching(command.spawn().unwrap());
+    std::thread::sleep(Duration::from_secs(3));
+    operator.roll_all();
+    let (code, out, err) = waiting.end();
+    assert_eq!(code, Some(0), "{out}{err}");
+
     // Who may read next to nothing gets an error, not a wait.
     let nobody = said(program(&server, "nobody").args(["rollout", "--wait"]).output().unwrap());
     assert_eq!(nobody.0, Some(2), "{nobody:?}");

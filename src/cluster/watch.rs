@@ -89,8 +89,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A server sends a bookmark every minute; a connection that is silent for longer is dead, or as good as that.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Who may list and not watch lists again after this.
+/// Who may list and not watch lists pools and nodes again after this.
 const POLL: Duration = Duration::from_secs(5);
+/// The same of kinds that are read as a whole then.
+const POLL_RARELY: Duration = Duration::from_secs(60);
 /// What the server is asked to end a watch after; one begins anew then.
 const WATCH_SECONDS: u32 = 300;
 
@@ -273,7 +275,7 @@ impl Follower {
         let mut stream = match self.session.open(&url, if is_whole { JSON } else { METADATA_FRAMES }).await {
             Ok(stream) => stream,
             Err(NoStream::Gone) => return Ok(Ended::Relist(Duration::ZERO)),
-            Err(NoStream::Forbidden) => return Ok(Ended::Relist(POLL)),
+            Err(NoStream::Forbidden) => return Ok(Ended::Relist(if is_whole { POLL } else { POLL_RARELY })),
             Err(NoStream::NotFound) => return Ok(Ended::Relist(Duration::ZERO)),
             Err(NoStream::Passing(why, asked)) => {
                 self.tell(News::Trouble(why)).await?;

@@ -12,26 +12,26 @@ use flate2::{Compression, GzBuilder};
 use oc_imagepolicy::compile::compile;
 use oc_imagepolicy::files;
 use oc_imagepolicy::model::release::Release;
-use oc_imagepolicy::snapshot::{Kind, Snapshot};
+use oc_imagepolicy::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 const GROUP: &str = "machineconfiguration.openshift.io";
 const FILE: &str = "docs/example-rollout.yaml";
 const HEAD: &str = "\
-# The example cluster in the middle of a rollout: ClusterImagePolicy/pipelines is new. Masters have it, workers are about to take
-# it, and the infra pool is paused. Written by tests/rollout_example.rs.
+# The example cluster in the middle of a rollout: its policies are new. Masters have them, workers are about to take them, and the
+# infra pool is paused. Written by tests/rollout_example.rs.
 ";
 
-/// A rendered MachineConfig with what the snapshot asks for.
-fn rendered(name: &str, snapshot: &Snapshot) -> Value {
-    let generated = compile(snapshot, Release::parse("4.21").unwrap()).generated.unwrap();
+/// A rendered MachineConfig with what the snapshot asks for, or with nothing.
+fn rendered(name: &str, snapshot: Option<&Snapshot>) -> Value {
+    let generated = snapshot.map(|snapshot| compile(snapshot, Release::parse("4.21").unwrap()).generated.unwrap());
     let file = |(path, bytes): (String, Vec<u8>)| {
         let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
         gzip.write_all(&bytes).unwrap();
         let source = format!("data:;base64,{}", STANDARD.encode(gzip.finish().unwrap()));
         json!({"path": path, "mode": 420, "overwrite": true, "contents": {"compression": "gzip", "source": source}})
     };
-    let files: Vec<Value> = generated.contents().into_iter().map(file).collect();
+    let files: Vec<Value> = generated.iter().flat_map(|generated| generated.contents()).map(file).collect();
     json!({"apiVersion": format!("{GROUP}/v1"), "kind": "MachineConfig", "metadata": {"name": name},
         "spec": {"config": {"ignition": {"version": "3.5.0"}, "storage": {"files": files}}}})
 }
@@ -51,8 +51,6 @@ fn node(name: &str, role: &str, current: &str, annotations: &[(&str, &str)]) -> 
 
 fn objects() -> Vec<Value> {
     let now = files::example().unwrap();
-    let mut before = files::example().unwrap();
-    assert!(before.remove(Kind::ClusterImagePolicy, "", "pipelines"));
     let (old, new) = ("rendered-worker-4e1d90c7a2b35f68", "rendered-worker-b7c02e5588d3f914");
     let (infra_old, infra_new) = ("rendered-infra-19af63d20c7e84b5", "rendered-infra-e2d8047b5c16f93a");
     let master = "rendered-master-70d9b4e6a153c82f";
@@ -78,8 +76,8 @@ fn objects() -> Vec<Value> {
     objects.push(node("worker-1", "worker", old, &drained));
     (2..4).for_each(|number| objects.push(node(&format!("worker-{number}"), "worker", old, &[])));
     (0..2).for_each(|number| objects.push(node(&format!("infra-{number}"), "infra", infra_old, &[])));
-    for (name, snapshot) in [(master, &now), (new, &now), (old, &before), (infra_new, &now), (infra_old, &before)] {
-        objects.push(rendered(name, snapshot));
+    for (name, has) in [(master, true), (new, true), (old, false), (infra_new, true), (infra_old, false)] {
+        objects.push(rendered(name, has.then_some(&now)));
     }
     objects
 }

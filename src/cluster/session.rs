@@ -1,4 +1,4 @@
-//! One GET and everything that can go wrong with it: an answer, or an error that says what to do. A watch is a GET whose answer
+//! One request and everything that can go wrong with it: an answer, or an error that says what to do. A watch is a GET whose answer
 //! does not end.
 
 use std::error::Error as StdError;
@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT, WARNING};
-use http::{Request, Response, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT, WARNING};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
@@ -35,6 +35,8 @@ const MAX_REFUSAL: usize = 64 << 10;
 const MAX_LINE: usize = 8 << 20;
 /// All answers together, unpacked.
 const MAX_TOTAL: u64 = 1 << 30;
+/// How the server begins where a manifest does not fit the kind's schema.
+pub(super) const UNTYPED: &str = "failed to create typed patch object";
 /// Warnings of the server that are kept.
 const MAX_WARNINGS: usize = 50;
 
@@ -53,19 +55,51 @@ pub(super) enum Answer {
     TooLarge,
 }
 
+/// What the server said to a request that writes.
+#[derive(Debug)]
+pub(super) enum WriteAnswer {
+    /// 200, 201 or 202, and a body that begins like JSON.
+    Done {
+        /// The object as it is now, or a `Status`.
+        body: Vec<u8>,
+        /// 201.
+        created: bool,
+    },
+    /// It will not, with any other status than those that are errors whatever is asked for.
+    Refused(StatusCode, Status),
+}
+
+/// A request that writes. Each can be sent again without doing harm; what a second one finds is for the caller to judge.
+pub(super) struct Write<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+}
+
 /// The API's own way of saying no.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Status {
     kind: String,
     message: Option<String>,
-    details: Option<StatusDetails>,
+    pub details: Option<StatusDetails>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct StatusDetails {
-    name: Option<String>,
+pub(super) struct StatusDetails {
+    pub name: Option<String>,
+    pub kind: Option<String>,
+    pub causes: Option<Vec<StatusCause>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusCause {
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    pub field: Option<String>,
 }
 
 impl Status {
@@ -74,8 +108,24 @@ impl Status {
         self.details.as_ref().and_then(|details| details.name.as_deref()) == Some(name)
     }
 
-    fn message(&self) -> String {
+    /// Its words, on one line.
+    pub fn message(&self) -> String {
         plain(self.message.as_deref().unwrap_or_default(), 500)
+    }
+}
+
+/// What is sent.
+struct Call<'a> {
+    method: &'a Method,
+    path: &'a str,
+    accept: &'a str,
+    body: Option<(&'static str, &'a [u8])>,
+}
+
+impl Call<'_> {
+    /// `GET /apis/…`, for messages.
+    fn name(&self) -> String {
+        format!("{} {}", self.method, bare(self.path))
     }
 }
 
@@ -178,10 +228,14 @@ impl Session {
 
     /// The server, or something before it, is not what it should be.
     pub fn not_an_api_server(&self, path: &str, body: &[u8], why: &str) -> Error {
+        self.nonsense(&format!("GET {}", bare(path)), body, why)
+    }
+
+    fn nonsense(&self, request: &str, body: &[u8], why: &str) -> Error {
         let begin = plain(&String::from_utf8_lossy(body.get(..200).unwrap_or(body)), 60);
         let begin = if begin.is_empty() { String::new() } else { format!(", which begins with {begin:?}") };
         self.error(
-            format!("the answer to GET {} {why}{begin}", bare(path)),
+            format!("the answer to {request} {why}{begin}"),
             "is this an API server, or a proxy or login page before one? compare with `oc whoami --show-server`, and look \
              at HTTPS_PROXY",
         )
@@ -189,17 +243,37 @@ impl Session {
 
     /// GETs a path until there is an answer to work with. 401 and everything that stays wrong is an error.
     pub async fn get(&self, path: &str, accept: &str) -> Result<Answer> {
+        let call = Call { method: &Method::GET, path, accept, body: None };
+        match self.call(&call).await? {
+            Some(reply) => self.interpret(path, reply),
+            None => Ok(Answer::TooLarge),
+        }
+    }
+
+    /// Sends a request that writes until there is an answer to work with. Where a connection breaks or times out, nobody knows whether
+    /// it was carried out.
+    pub async fn write(&self, write: &Write<'_>) -> Result<WriteAnswer> {
+        let body = Some((write.content_type, write.body.as_slice()));
+        let call = Call { method: &write.method, path: write.path, accept: "application/json", body };
+        match self.call(&call).await? {
+            Some(reply) => self.interpret_write(&call, reply),
+            None => Err(self.nonsense(&call.name(), b"", "is too large to read")),
+        }
+    }
+
+    /// `None` for an answer that is too large.
+    async fn call(&self, call: &Call<'_>) -> Result<Option<Reply>> {
         let mut waited = Duration::ZERO;
         for attempt in 1.. {
-            let (problem, asked) = match self.send(path, accept).await {
-                Ok(reply) if !is_passing(reply.status) => return self.interpret(path, reply),
+            let (problem, asked) = match self.send(call).await {
+                Ok(reply) if !is_passing(&reply) => return Ok(Some(reply)),
                 Ok(reply) => {
                     let said = serde_json::from_slice::<Status>(&reply.body).unwrap_or_default().message();
                     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
                     (format!("{}{said}", reply.status), retry_after(&reply.headers))
                 }
-                Err(Failure::TooLarge) => return Ok(Answer::TooLarge),
-                Err(Failure::TimedOut) => return Err(self.timed_out(path)),
+                Err(Failure::TooLarge) => return Ok(None),
+                Err(Failure::TimedOut) => return Err(self.timed_out(call)),
                 Err(Failure::Broken(error)) => {
                     let said = chain(error.as_ref());
                     if !is_passing_break(error.as_ref(), &said) {
@@ -212,7 +286,7 @@ impl Session {
             if attempt >= ATTEMPTS || waited + pause > MOST_WAITING {
                 let asked = asked.map_or(String::new(), |pause| format!(", and asks to wait {} s", pause.as_secs()));
                 return Err(self.error(
-                    format!("GET {} fails {attempt} times, last with {problem}{asked}", bare(path)),
+                    format!("{} fails {attempt} times, last with {problem}{asked}", call.name()),
                     "the server is in trouble or busy: try again later; `oc get --raw /readyz?verbose` says more",
                 ));
             }
@@ -226,7 +300,7 @@ impl Session {
     pub async fn open(&self, path: &str, accept: &str) -> Result<Stream, NoStream> {
         // Streams take no lane: they would keep it.
         let limit = self.request_timeout.unwrap_or(OPEN_TIME_LIMIT).min(OPEN_TIME_LIMIT);
-        let response = match tokio::time::timeout(limit, self.begin(path, accept)).await {
+        let response = match tokio::time::timeout(limit, self.begin(&Call { method: &Method::GET, path, accept, body: None })).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let said = chain(error.as_ref());
@@ -246,11 +320,12 @@ impl Session {
                 bytes.extend_from_slice(&data);
             }
         }
-        if is_passing(parts.status) {
-            let asked = retry_after(&parts.headers).map(|pause| pause.min(MOST_WAITING));
-            return Err(NoStream::Passing(format!("it answers {}", parts.status), asked));
+        let reply = Reply { status: parts.status, headers: parts.headers, body: bytes };
+        if is_passing(&reply) {
+            let asked = retry_after(&reply.headers).map(|pause| pause.min(MOST_WAITING));
+            return Err(NoStream::Passing(format!("it answers {}", reply.status), asked));
         }
-        match self.interpret(path, Reply { status: parts.status, headers: parts.headers, body: bytes }) {
+        match self.interpret(path, reply) {
             Ok(Answer::Gone) => Err(NoStream::Gone),
             Ok(Answer::Forbidden(_)) => Err(NoStream::Forbidden),
             Ok(Answer::NotFound(_) | Answer::Found(_) | Answer::TooLarge) => Err(NoStream::NotFound),
@@ -258,26 +333,31 @@ impl Session {
         }
     }
 
-    async fn send(&self, path: &str, accept: &str) -> Result<Reply, Failure> {
+    async fn send(&self, call: &Call<'_>) -> Result<Reply, Failure> {
         // Waiting for a lane is not the server's fault and does not count.
         let _lane = self.lanes.acquire().await;
-        let exchange = self.exchange(path, accept);
+        let exchange = self.exchange(call);
         match self.request_timeout {
             Some(limit) => tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Failure::TimedOut)),
             None => exchange.await,
         }
     }
 
-    async fn begin(&self, path: &str, accept: &str) -> Result<Response<Body>, Box<dyn StdError + Send + Sync>> {
-        let request = Request::get(path)
-            .header(ACCEPT, accept)
-            .header(USER_AGENT, concat!("oc-imagepolicy/", env!("CARGO_PKG_VERSION")))
-            .body(Body::empty())?;
-        Ok(self.client.send(request).await?)
+    async fn begin(&self, call: &Call<'_>) -> Result<Response<Body>, Box<dyn StdError + Send + Sync>> {
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(call.path)
+            .header(ACCEPT, call.accept)
+            .header(USER_AGENT, concat!("oc-imagepolicy/", env!("CARGO_PKG_VERSION")));
+        if let Some((content_type, _)) = call.body {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let body = call.body.map_or_else(Body::empty, |(_, bytes)| Body::from(bytes.to_vec()));
+        Ok(self.client.send(request.body(body)?).await?)
     }
 
-    async fn exchange(&self, path: &str, accept: &str) -> Result<Reply, Failure> {
-        let response = self.begin(path, accept).await.map_err(Failure::Broken)?;
+    async fn exchange(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        let response = self.begin(call).await.map_err(Failure::Broken)?;
         let (parts, mut stream) = response.into_parts();
         self.note_warnings(&parts.headers);
         let mut body = Vec::new();
@@ -296,20 +376,15 @@ impl Session {
 
     fn interpret(&self, path: &str, reply: Reply) -> Result<Answer> {
         let Reply { status, headers, body } = reply;
+        let request = format!("GET {}", bare(path));
         if status == StatusCode::OK {
             // Everything that is asked for is an object.
             if body.trim_ascii_start().first() != Some(&b'{') {
-                return Err(self.not_an_api_server(path, &body, "is not JSON"));
+                return Err(self.nonsense(&request, &body, "is not JSON"));
             }
             return Ok(Answer::Found(body));
         }
-        if status.is_redirection() {
-            let to = headers.get(LOCATION).map_or("", |location| location.to_str().unwrap_or_default());
-            return Err(self.not_an_api_server(path, &body, &format!("is a redirection to {:?}", plain(to, 200))));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            return Err(self.unauthorized());
-        }
+        self.refuse_detours(&request, status, &headers, &body)?;
         let said: Option<Status> = serde_json::from_slice(&body).ok().filter(|said: &Status| said.kind == "Status");
         match (status, said) {
             (StatusCode::FORBIDDEN, Some(said)) => Ok(Answer::Forbidden(said.message())),
@@ -327,6 +402,35 @@ impl Session {
         }
     }
 
+    fn interpret_write(&self, call: &Call<'_>, reply: Reply) -> Result<WriteAnswer> {
+        let Reply { status, headers, body } = reply;
+        if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED) {
+            if body.trim_ascii_start().first() != Some(&b'{') {
+                return Err(self.nonsense(&call.name(), &body, "is not JSON"));
+            }
+            return Ok(WriteAnswer::Done { body, created: status == StatusCode::CREATED });
+        }
+        self.refuse_detours(&call.name(), status, &headers, &body)?;
+        match serde_json::from_slice::<Status>(&body).ok().filter(|said| said.kind == "Status") {
+            Some(said) => Ok(WriteAnswer::Refused(status, said)),
+            None if status == StatusCode::NOT_FOUND && body.starts_with(b"404 page not found") => {
+                Ok(WriteAnswer::Refused(status, Status::default()))
+            }
+            None => Err(self.nonsense(&call.name(), &body, &format!("has status {status}"))),
+        }
+    }
+
+    fn refuse_detours(&self, request: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<()> {
+        if status.is_redirection() {
+            let to = headers.get(LOCATION).map_or("", |location| location.to_str().unwrap_or_default());
+            return Err(self.nonsense(request, body, &format!("is a redirection to {:?}", plain(to, 200))));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(self.unauthorized());
+        }
+        Ok(())
+    }
+
     fn unauthorized(&self) -> Error {
         let hint = match &self.plugin {
             Some(plugin) => format!("log in again with `{}`, or `oc login {}`", plain(plugin, 200), self.server),
@@ -340,10 +444,10 @@ impl Session {
         self.error(format!("it does not know you (401 Unauthorized): {why}"), hint)
     }
 
-    fn timed_out(&self, path: &str) -> Error {
+    fn timed_out(&self, call: &Call<'_>) -> Error {
         let limit = self.request_timeout.unwrap_or_default().as_secs_f32();
         self.error(
-            format!("the answer to GET {} is not there within {limit} s", bare(path)),
+            format!("the answer to {} is not there within {limit} s", call.name()),
             "--request-timeout=5m waits longer; --request-timeout=0 for ever",
         )
     }
@@ -432,8 +536,13 @@ impl Stream {
 }
 
 /// Worth another try.
-fn is_passing(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+fn is_passing(reply: &Reply) -> bool {
+    // What no schema knows is answered with 500 (apimachinery's managedfields), and always will be.
+    let is_final = |body: &[u8]| {
+        let said = serde_json::from_slice::<Status>(body).unwrap_or_default().message.unwrap_or_default();
+        said.starts_with(UNTYPED)
+    };
+    reply.status == StatusCode::TOO_MANY_REQUESTS || (reply.status.is_server_error() && !is_final(&reply.body))
 }
 
 /// A connection that broke may not break again; one that could not be made at all will not be made at the next try either.

@@ -430,7 +430,7 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializ
 }
 
 /// Adds what the items of a list lack; `false` where the object says that it is something else.
-fn fill(object: &mut Value, info: &KindInfo, version: &str) -> bool {
+pub(super) fn fill(object: &mut Value, info: &KindInfo, version: &str) -> bool {
     let api_version = if info.group.is_empty() { version.to_string() } else { format!("{}/{version}", info.group) };
     let Some(object) = object.as_object_mut() else { return false };
     for (key, expected) in [("apiVersion", api_version.as_str()), ("kind", info.kind.name())] {

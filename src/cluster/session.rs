@@ -58,13 +58,8 @@ pub(super) enum Answer {
 /// What the server said to a request that writes.
 #[derive(Debug)]
 pub(super) enum WriteAnswer {
-    /// 200, 201 or 202, and a body that begins like JSON.
-    Done {
-        /// The object as it is now, or a `Status`.
-        body: Vec<u8>,
-        /// 201.
-        created: bool,
-    },
+    /// 200, 201 or 202: the object as it is now, or a `Status`.
+    Done(Vec<u8>),
     /// It will not, with any other status than those that are errors whatever is asked for.
     Refused(StatusCode, Status),
 }
@@ -408,7 +403,7 @@ impl Session {
             if body.trim_ascii_start().first() != Some(&b'{') {
                 return Err(self.nonsense(&call.name(), &body, "is not JSON"));
             }
-            return Ok(WriteAnswer::Done { body, created: status == StatusCode::CREATED });
+            return Ok(WriteAnswer::Done(body));
         }
         self.refuse_detours(&call.name(), status, &headers, &body)?;
         match serde_json::from_slice::<Status>(&body).ok().filter(|said| said.kind == "Status") {

@@ -10,6 +10,8 @@
 //!
 //! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve`, `diff`, `merge`, `lint` and
 //! `rollout` know no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
+//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve`, `lint`, `plan` and `rollout` know
+//! no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
 //! [`snapshot::Snapshot`]; `commands` load, make one pure call and hand a report to `output`.
 
 pub mod admission;
@@ -23,6 +25,7 @@ pub mod lint;
 pub mod merge;
 pub mod model;
 pub mod output;
+pub mod plan;
 pub mod resolve;
 pub mod rollout;
 pub mod snapshot;

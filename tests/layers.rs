@@ -14,6 +14,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("resolve", &["model", "resolve"]),
     ("rollout", &["model", "snapshot", "compile", "rollout"]),
     ("lint", &["model", "snapshot", "admission", "compile", "resolve", "lint"]),
+    ("plan", &["model", "snapshot", "merge", "compile", "resolve", "lint", "plan"]),
 ];
 
 const FORBIDDEN: &[&str] = &[

@@ -14,7 +14,7 @@ use std::future::Future;
 
 pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in, go_duration};
 pub use read::{block_on_read, read};
-pub use write::{Confirmed, Denial, FieldConflict, InvalidField, Mode, Reply, Seen, Target, Writer, same_content};
+pub use write::{Confirmed, Denial, FieldConflict, InvalidField, Mode, Reply, Seen, Target, Writer};
 
 use crate::error::{Error, Result};
 use crate::output::is_unsafe;

@@ -5,6 +5,7 @@
 //! error that names the file. Files of archives are never written to disk.
 
 mod archive;
+pub mod backup;
 mod block;
 mod example;
 mod json;

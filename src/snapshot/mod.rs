@@ -2,6 +2,7 @@
 //! and after it only [`Snapshot::sync`] tells manifests from a cluster.
 
 pub mod api;
+mod change;
 mod kinds;
 mod source;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::model::provenance::ObjectRef;
 
+pub use change::Change;
 pub use kinds::{KINDS, Kind, KindInfo, Recognised};
 pub use source::{Origin, SourceFile};
 

@@ -4,6 +4,7 @@
 mod connection;
 mod exec;
 mod kubeconfig;
+mod pods;
 mod proxy;
 mod read;
 mod session;
@@ -13,6 +14,8 @@ mod write;
 use std::future::Future;
 
 pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in, go_duration};
+pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in};
+pub use pods::platform_pods;
 pub use read::{block_on_read, read};
 pub use write::{Confirmed, Denial, FieldConflict, InvalidField, Mode, Reply, Seen, Target, Writer};
 

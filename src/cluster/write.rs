@@ -12,7 +12,7 @@ use super::session::{Answer, Session, Status, UNTYPED, Write, WriteAnswer};
 use super::{Connection, plain};
 use crate::error::Result;
 use crate::merge::FIELD_MANAGER;
-use crate::plan::same_content;
+use crate::plan::{Action, Step, is_taken_over, same_content, taken_over};
 use crate::snapshot::Kind;
 
 const JSON: &str = "application/json";
@@ -197,6 +197,49 @@ impl Writer {
             Answer::Gone | Answer::TooLarge => {
                 Err(self.session.not_an_api_server(&path, b"", "is not one that can be used"))
             }
+        }
+    }
+
+    /// Whether the server would carry out a step: its answer is what the object would be.
+    ///
+    /// # Errors
+    /// As [`Writer::apply`].
+    pub async fn try_out(&self, step: &Step, force: bool) -> Result<Reply> {
+        let Some(seen) = &step.before else {
+            return self.apply(&step.manifest, Seen::Absent, None, force, Mode::DryRun).await;
+        };
+        if step.action == Action::Delete {
+            return self.delete(seen, Mode::DryRun).await;
+        }
+        let reply = self.apply(&step.manifest, Seen::As(seen), None, force, Mode::DryRun).await?;
+        let Reply::Refused(Denial::Conflicts(mut conflicts)) = reply else { return Ok(reply) };
+        // What is taken over first is nobody else's by then.
+        conflicts.retain(|conflict| !is_taken_over(seen, &conflict.manager));
+        match conflicts.is_empty() {
+            true => self.apply(&step.manifest, Seen::As(seen), None, true, Mode::DryRun).await,
+            false => Ok(Reply::Refused(Denial::Conflicts(conflicts))),
+        }
+    }
+
+    /// Carries out a step.
+    ///
+    /// # Errors
+    /// As [`Writer::apply`].
+    pub async fn carry_out(&self, step: &Step, force: bool, confirmed: &Confirmed) -> Result<Reply> {
+        let mode = Mode::Write(confirmed);
+        let after = step.after.as_ref();
+        let Some(seen) = &step.before else {
+            return self.apply(&step.manifest, Seen::Absent, after, force, mode).await;
+        };
+        if step.action == Action::Delete {
+            return self.delete(seen, mode).await;
+        }
+        if !step.takes_over {
+            return self.apply(&step.manifest, Seen::As(seen), after, force, mode).await;
+        }
+        match self.set_managed_fields(seen, taken_over, mode).await? {
+            Reply::Done(ours) => self.apply(&step.manifest, Seen::As(&ours), after, force, mode).await,
+            refused => Ok(refused),
         }
     }
 

@@ -63,7 +63,7 @@ impl ChangeArgs {
         read.as_written().map(|(_, raw, origin)| Ok((self.in_namespace(raw.clone())?, origin.clone()))).collect()
     }
 
-    fn in_namespace(&self, mut object: Value) -> Result<Value> {
+    pub(super) fn in_namespace(&self, mut object: Value) -> Result<Value> {
         let is_namespaced = Kind::of_object(&object).is_some_and(|kind| kind.info().namespaced);
         let names_one = object
             .pointer("/metadata/namespace")

@@ -505,11 +505,20 @@ pub fn unfold(snapshot: &mut Snapshot) {
     }
 }
 
+/// Whether the cluster's own controller makes anything of objects of a kind.
+pub fn is_read_by_controller(snapshot: &Snapshot, release: &Release, kind: Kind) -> bool {
+    let policies = || release.cluster_image_policies && scopes::gate_is_on(snapshot, release);
+    match kind {
+        Kind::ClusterImagePolicy => policies(),
+        Kind::ImagePolicy => release.image_policies && policies(),
+        _ => true,
+    }
+}
+
 /// Lets our MachineConfigs deliver the policies that the controller of the cluster does not read, and says whether there are any.
 pub fn deliver_what_is_not_read(snapshot: &mut Snapshot, release: &Release) -> bool {
-    let gate = scopes::gate_is_on(snapshot, release);
-    let (cluster, namespaced) =
-        (gate && release.cluster_image_policies, gate && release.cluster_image_policies && release.image_policies);
+    let cluster = is_read_by_controller(snapshot, release, Kind::ClusterImagePolicy);
+    let namespaced = is_read_by_controller(snapshot, release, Kind::ImagePolicy);
     let unread = (!cluster && !snapshot.cluster_image_policies.is_empty())
         || (!namespaced && !snapshot.image_policies.is_empty());
     if !unread {

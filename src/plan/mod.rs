@@ -210,7 +210,7 @@ fn foreign_kind(kind: &str) -> String {
 ///
 /// # Errors
 /// [`Objection`]
-pub fn draft(live: &Snapshot, wish: &Wish) -> Result<Draft, Objection> {
+pub fn draft(live: &Snapshot, release: &Release, wish: &Wish) -> Result<Draft, Objection> {
     check_cluster(live, wish)?;
     let api = live.beneath.as_deref().unwrap_or(live);
     let raws: BTreeMap<(Kind, String, String), &Value> =
@@ -230,13 +230,17 @@ pub fn draft(live: &Snapshot, wish: &Wish) -> Result<Draft, Objection> {
         let kind = key.0;
         let before = raws.get(&key).copied();
         let is_served = !live.gaps.iter().any(|gap| gap.kind == kind && gap.reason == GapReason::NotInstalled);
-        if wish.as_machine_configs || !is_served {
-            if !is_served {
-                let note = format!(
-                    "this cluster's API has no {kind}: MachineConfigs of ours bring {} to the nodes, and say what they were made from",
+        let is_read = overlay::is_read_by_controller(live, release, kind);
+        if wish.as_machine_configs || !is_served || !is_read {
+            let why = match is_served {
+                false => format!("this cluster's API has no {kind}"),
+                true => format!("this cluster's controller makes nothing of {kind} objects"),
+            };
+            if !is_served || !is_read {
+                draft.notes.push(format!(
+                    "{why}: MachineConfigs of ours bring {} to the nodes, and say what they were made from",
                     reference(object)
-                );
-                draft.notes.push(note);
+                ));
             }
             delivered.put(key.clone(), object.clone());
         } else {

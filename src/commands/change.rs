@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, ReadOptions};
 use crate::merge::apply_locally;
 use crate::model::provenance::Refusal;
-use crate::snapshot::{InsertError, Kind, Origin, Snapshot};
+use crate::snapshot::{InsertError, Kind, Origin, Snapshot, Source};
 
 /// What is to change.
 #[derive(Debug, clap::Args)]
@@ -155,6 +155,14 @@ pub struct Sides<'a> {
     pub missing: Vec<String>,
     /// Why there is no such side: what is desired is refused.
     pub refusals: Vec<Refusal>,
+}
+
+/// What nodes were given last where that is known, else what the objects ask for.
+pub fn known_left(before: &Loaded) -> Of {
+    let knows_rendered = before.snapshot.source != Source::Manifests
+        && before.snapshot.pools.iter().any(|pool| !pool.value.spec.configuration.name.is_empty())
+        && before.snapshot.machine_configs.iter().any(|object| object.metadata.name.starts_with("rendered-"));
+    if knows_rendered { Of::Rendered } else { Of::Desired }
 }
 
 /// The files of every pool in one of the truths.

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use super::change::{ChangeArgs, Sides, sides};
+use super::change::{ChangeArgs, Sides, known_left, sides};
 use super::explain::{capitalised, pools_in_words, print_refusals};
 use super::input::{ConnectionFlags, InputArgs, Of};
 use super::lint::fold;
@@ -160,12 +160,7 @@ fn left_side(args: &Args, before: &Loaded, is_tree: bool) -> Result<Of> {
     if is_tree && args.of.is_some() {
         return Err(Error::usage("the files of a node are the only truth there is", "leave --of out"));
     }
-    let of = args.of.clone().unwrap_or_else(|| {
-        let knows_rendered = before.snapshot.source != Source::Manifests
-            && before.snapshot.pools.iter().any(|pool| !pool.value.spec.configuration.name.is_empty())
-            && before.snapshot.machine_configs.iter().any(|object| object.metadata.name.starts_with("rendered-"));
-        if knows_rendered { Of::Rendered } else { Of::Desired }
-    });
+    let of = args.of.clone().unwrap_or_else(|| known_left(before));
     if args.change.is_empty() && of == Of::Desired && !is_tree {
         return Err(Error::usage(
             "there is nothing to compare: no change is named",

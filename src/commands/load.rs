@@ -232,21 +232,28 @@ impl From<&ConnectionFlags> for ConnectionArgs {
 
 /// `--without KIND/NAME` or `KIND/NAMESPACE/NAME`.
 pub(super) fn without(snapshot: &mut Snapshot, text: &str) -> Result<()> {
-    let hint = "name it as in: --without ClusterImagePolicy/NAME or --without ImagePolicy/NAMESPACE/NAME";
+    let (kind, namespace, name) = name_of(text)?;
+    if snapshot.remove(kind, &namespace, &name) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--without {text}: there is no such object in what was read"), WITHOUT))
+}
+
+const WITHOUT: &str = "name it as in: --without ClusterImagePolicy/NAME or --without ImagePolicy/NAMESPACE/NAME";
+
+/// Kind, namespace (empty for cluster-scoped ones) and name of what `--without` names.
+pub(super) fn name_of(text: &str) -> Result<(Kind, String, String)> {
     let mut parts = text.splitn(3, '/');
     let (kind, first, second) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     let Some(kind) = Kind::named(kind) else {
-        return Err(Error::usage(format!("--without {text}: `{kind}` is not a kind that is read here"), hint));
+        return Err(Error::usage(format!("--without {text}: `{kind}` is not a kind that is read here"), WITHOUT));
     };
     let (namespace, name) = match (kind.info().namespaced, first, second) {
         (true, Some(namespace), Some(name)) => (namespace, name),
         (false, Some(name), None) => ("", name),
-        _ => return Err(Error::usage(format!("--without {text} does not name an object"), hint)),
+        _ => return Err(Error::usage(format!("--without {text} does not name an object"), WITHOUT)),
     };
-    if snapshot.remove(kind, namespace, name) {
-        return Ok(());
-    }
-    Err(Error::usage(format!("--without {text}: there is no such object in what was read"), hint))
+    Ok((kind, namespace.to_string(), name.to_string()))
 }
 
 /// That of `--release`, else of the cluster, else the newest, which is an assumption.

@@ -1,5 +1,6 @@
 //! The command line. A command is its arguments and one run: load, make one pure call, hand a report to `output`.
 
+mod apply;
 mod change;
 mod diff;
 mod explain;
@@ -10,6 +11,7 @@ mod load;
 mod rollout;
 mod version;
 mod views;
+mod writing;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ enum Command {
     Generate(generate::Args),
     Diff(diff::Args),
     Rollout(rollout::Args),
+    Apply(apply::Args),
     Version(version::Args),
 }
 
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Rollout(args) => rollout::run(args),
+        Command::Apply(args) => apply::run(args),
         Command::Version(args) => version::run(args),
     };
     match answer {

@@ -1,0 +1,790 @@
+//! `oc imagepolicy apply`
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::task::{JoinSet, LocalSet};
+
+use super::change::{ChangeArgs, Sides, known_left, sides};
+use super::diff::print_difference;
+use super::explain::print_refusals;
+use super::input::{ConnectionFlags, InputArgs, Of};
+use super::lint::fold;
+use super::load::{Header, Loaded, Needs, name_of};
+use super::writing::{can_confirm, cluster_id, confirm, refused, server, undo};
+use super::{Answer, OutputArgs, say};
+use crate::cluster::{self, Confirmed, ConnectionArgs, Denial, Reply, Target, Writer, platform_pods};
+use crate::compile::compile;
+use crate::diff::{Difference, difference};
+use crate::error::{Error, Result};
+use crate::files::backup::{self, Change, Record};
+use crate::files::{self, ReadOptions};
+use crate::lint::rules::RULES;
+use crate::lint::{Finding, Level};
+use crate::model::provenance::{Cause, ObjectRef, Refusal, RefusalReason, RefusedBy};
+use crate::output::{API_VERSION, Format, Report, Style, Table, Terminal};
+use crate::plan::{self, Action, Draft, Freeze, Guard, Leftover, Objection, Step, Wish};
+use crate::rollout::{Action as NodeAction, ChangedFile, Disruption, forecast};
+use crate::snapshot::{Kind, Source};
+
+/// Write image policy to the cluster, after showing what it does
+///
+/// Objects that the API has are written as objects (server-side apply with the field manager oc-imagepolicy); what it has no place for,
+/// such as signedRegistries, becomes MachineConfigs 99-POOL-imagepolicy. Before anything is written the API server tries all of it out,
+/// the plan is shown (each write, what changes on the nodes, what lint newly finds, what it does to nodes), somebody says yes, and a
+/// backup of every object that is touched is on the disk. A second run goes on where a first one ended.
+///
+/// Not carried out, unless --force names the code: a plan that somebody would refuse (refused), that adds an error of lint (its code),
+/// or after which the cluster could not pull its own images (platform-images).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  # Show the plan, ask, write
+  oc imagepolicy apply -f policies/
+
+  # Only show it; the API server checks everything and keeps nothing
+  oc imagepolicy apply -f policies/ --dry-run=server
+
+  # Delete a policy
+  oc imagepolicy apply --without ClusterImagePolicy/team-key
+
+  # signedRegistries of an Image, with the keyring that they name
+  oc imagepolicy apply -f image.yaml --key /etc/machine-config-daemon/no-reboot/containers-gpg.pub=keys.gpg
+
+Exit codes: 0 written, or nothing to do; 1 not written: somebody refuses it, a guard, or the answer was no; 2 failed.")]
+pub struct Args {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Bring all of it to the nodes by MachineConfigs of ours instead of objects
+    #[arg(long, help_heading = "Change")]
+    as_machineconfigs: bool,
+    /// Show the plan and write nothing: client asks the server for nothing but what is there, server lets it try everything out
+    #[arg(long, value_enum, default_value = "none", value_name = "WHERE")]
+    dry_run: DryRun,
+    /// Write without asking
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// Take over fields that others wrote last
+    #[arg(long)]
+    force_conflicts: bool,
+    /// Carry it out in spite of this: refused, platform-images, or a code of lint
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    force: Vec<String>,
+    /// The OpenShift release to answer for [default: that of ClusterVersion, else the newest known]
+    #[arg(long, value_name = "X.Y")]
+    release: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum DryRun {
+    /// Write
+    None,
+    /// Compute the plan here
+    Client,
+    /// Let the API server check it
+    Server,
+}
+
+pub fn run(args: Args) -> Answer {
+    let forced = forced(&args.force)?;
+    let wish = wish(&args)?;
+    if args.dry_run == DryRun::None {
+        let from_stdin = args.change.filename.iter().any(|path| path == Path::new("-"));
+        can_confirm(args.yes, from_stdin, "--dry-run=server")?;
+    }
+    let input = InputArgs { release: args.release.clone(), ..InputArgs::default() };
+    let before = Loaded::load(&input, &args.connection, Needs::Everything, None)?;
+    before.say_gaps();
+    let planned = match Planner::new(&args, &before)?.plan(&wish) {
+        Ok(planned) => planned?,
+        Err(objection) => return object(objection),
+    };
+    let mut t = args.output.terminal();
+    let Planned { mut report, steps, after: _, is_refused } = planned;
+    report.mark_forced(&forced);
+    let unforced: Vec<String> =
+        report.guards.iter().filter(|guard| !guard.forced).map(|guard| guard.guard.code.clone()).collect();
+    let is_document = args.output.format.is_document();
+    let goes_on = !is_refused && unforced.is_empty() && !steps.is_empty() && args.dry_run == DryRun::None;
+    if !goes_on || !is_document {
+        show(&report, &args, goes_on, &mut t)?;
+    }
+    if is_refused {
+        say("not written", "the API server does not take it; nothing was changed");
+        return Ok(false);
+    }
+    if !unforced.is_empty() {
+        let codes: BTreeSet<String> = unforced.into_iter().collect();
+        let codes: Vec<String> = codes.into_iter().collect();
+        say("not written", &format!("nothing was changed; --force={} writes it all the same", codes.join(",")));
+        return Ok(false);
+    }
+    if steps.is_empty() || args.dry_run != DryRun::None {
+        return Ok(true);
+    }
+    let Some(confirmed) = confirm(&format!("Apply these changes to {}?", server(&before)), args.yes)? else {
+        say("not written", "nothing was changed");
+        return Ok(false);
+    };
+    let (directory, mut record) = back_up(&before, &steps)?;
+    say("backup", &directory.display().to_string());
+    say("undo", &undo(&directory));
+    let written = write(&args, &before, &steps, &confirmed, &mut t);
+    for (change, answer) in record.steps.iter_mut().zip(&written.answers) {
+        *change = Change::new(change.before.as_ref(), answer.as_ref());
+    }
+    if let Err(error) = backup::update(&directory, &record) {
+        say("warning", &format!("what was written could not be noted in the backup: {error}"));
+    }
+    if let Err(error) = written.outcome {
+        say_half(&steps, written.answers.len(), &directory);
+        return Err(error);
+    }
+    if is_document {
+        report.backup = Some(directory.display().to_string());
+        crate::output::print(&report, args.output.format, &mut t)?;
+    }
+    std::mem::forget((before.snapshot, before.compiled));
+    Ok(true)
+}
+
+/// `--force`
+fn forced(codes: &[String]) -> Result<BTreeSet<String>> {
+    let known = |code: &str| {
+        let of_rule = || RULES.iter().map(|rule| rule.id()).find(|id| id.eq_ignore_ascii_case(code));
+        ["refused", "platform-images"].into_iter().find(|name| *name == code).map(str::to_string).or_else(of_rule)
+    };
+    let code = |code: &String| {
+        known(code).ok_or_else(|| {
+            Error::usage(
+                format!("--force={code} is nothing that can be forced"),
+                "the plan names the codes: refused, platform-images, or IMPnnn",
+            )
+        })
+    };
+    codes.iter().map(code).collect()
+}
+
+fn wish(args: &Args) -> Result<Wish> {
+    if args.connection.as_user.as_deref() == Some("machineconfigs") {
+        return Err(Error::usage(
+            "--as names a user to act as, as in kubectl",
+            "MachineConfigs instead of objects are asked for with: --as-machineconfigs",
+        ));
+    }
+    if args.change.is_empty() {
+        return Err(Error::usage("there is nothing to apply", "name it: -f FILE, or --without KIND/NAME"));
+    }
+    let mut wish = match args.change.filename.is_empty() {
+        true if args.change.recursive => return Err(Error::usage("-R needs a directory", "say which with: -f DIR -R")),
+        true => Wish::default(),
+        false => {
+            let read = files::read(&args.change.filename, ReadOptions { recursive: args.change.recursive })?;
+            read.warnings.iter().for_each(|warning| say("warning", warning));
+            plan::wish(&read).map_err(usage)?
+        }
+    };
+    let objects = std::mem::take(&mut wish.objects).into_iter();
+    wish.objects = objects.map(|object| args.change.in_namespace(object)).collect::<Result<_>>()?;
+    for text in &args.change.without {
+        let named = name_of(text)?;
+        if !plan::WRITTEN.contains(&named.0) || named.0 == Kind::Image {
+            let hint = match named.0 {
+                Kind::Image => "the controller needs the object: take lists out of it instead, with -f",
+                _ => "delete it with: oc delete",
+            };
+            return Err(Error::usage(format!("--without {text}: this is nothing that this program deletes"), hint));
+        }
+        wish.without.push(named);
+    }
+    wish.as_machine_configs = args.as_machineconfigs;
+    wish.delivery = args.change.delivery.read()?;
+    Ok(wish)
+}
+
+fn usage(objection: Objection) -> Error {
+    match objection {
+        Objection::Usage { message, hint } | Objection::Impossible { message, hint } => Error::Usage { message, hint },
+        Objection::Blind { message } => Error::Incomplete {
+            message: format!("what would be written cannot be told: {message}"),
+            hint: "ask somebody who may read it, or get the rights of docs/rbac.yaml".into(),
+        },
+    }
+}
+
+/// What cannot be done on this cluster is an answer.
+fn object(objection: Objection) -> Answer {
+    match objection {
+        Objection::Impossible { message, hint } => {
+            say("not written", &message);
+            hint.lines().for_each(|line| say("hint", line));
+            Ok(false)
+        }
+        other => Err(usage(other)),
+    }
+}
+
+/// From what is wanted to steps and everything that is to be said about them.
+struct Planner<'a> {
+    args: &'a Args,
+    before: &'a Loaded,
+}
+
+struct Planned {
+    report: PlanReport,
+    steps: Vec<Step>,
+    #[allow(dead_code)]
+    after: Loaded,
+    /// The API server will not take something of it.
+    is_refused: bool,
+}
+
+type Denied = Vec<(usize, Denial)>;
+
+impl<'a> Planner<'a> {
+    fn new(args: &'a Args, before: &'a Loaded) -> Result<Self> {
+        match before.snapshot.source {
+            Source::Live(_) => Ok(Self { args, before }),
+            _ => Err(Error::usage("there is no cluster to write to", "leave -f for what is to be written")),
+        }
+    }
+
+    fn plan(&self, wish: &Wish) -> Result<Result<Planned>, Objection> {
+        let live = &self.before.snapshot;
+        let mut draft = plan::draft(live, self.before.release, wish)?;
+        let mut steps = std::mem::take(&mut draft.steps);
+        let mut denied = match self.try_out(&mut steps) {
+            Ok(denied) => denied,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut refusals: Vec<Refusal> =
+            denied.iter().filter_map(|(index, denial)| Some(refusal(steps.get(*index)?, denial))).collect();
+        // What the server makes of a file may be what is there already.
+        let mut index = 0;
+        steps.retain(|step| {
+            index += 1;
+            !step.is_idle() || denied.iter().any(|(denied, _)| denied + 1 == index)
+        });
+        let (after, compiled) = plan::outcome(live, &draft, &steps, self.before.release);
+        let mut own = plan::machine_configs(live, &after, &compiled)?;
+        denied = match self.try_out(&mut own) {
+            Ok(denied) => denied,
+            Err(error) => return Ok(Err(error)),
+        };
+        refusals.extend(denied.iter().filter_map(|(index, denial)| Some(refusal(own.get(*index)?, denial))));
+        own.retain(|step| !step.is_idle());
+        let api = live.beneath.as_deref().unwrap_or(live);
+        let ordered = plan::order(api, self.before.release, steps);
+        let mut steps = ordered.steps;
+        let (snapshot, compiled) = match own.is_empty() {
+            true => (after, compiled),
+            false => {
+                let snapshot = after.changed(own.iter().map(Step::change));
+                let compiled = compile(&snapshot, self.before.release);
+                (snapshot, compiled)
+            }
+        };
+        steps.extend(own);
+        let Loaded { release, release_assumed, .. } = *self.before;
+        let after = Loaded { snapshot, release, release_assumed, compiled, hypothetical: true };
+        Ok(self.report(&draft, steps, after, refusals, ordered.freeze))
+    }
+
+    /// Lets the server try out the steps; what it answers is what they lead to.
+    fn try_out(&self, steps: &mut [Step]) -> Result<Denied> {
+        if self.args.dry_run == DryRun::Client || steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let connection = cluster::connect(&ConnectionArgs::from(&self.args.connection))?;
+        let force = self.args.force_conflicts;
+        let try_all = async {
+            let writer = Rc::new(Writer::new(&connection)?);
+            let mut tasks = JoinSet::new();
+            for (index, step) in steps.iter().cloned().enumerate() {
+                let writer = Rc::clone(&writer);
+                tasks.spawn_local(async move { (index, writer.try_out(&step, force).await) });
+            }
+            let mut answers = BTreeMap::new();
+            while let Some(done) = tasks.join_next().await {
+                let (index, reply) = done.map_err(|error| Error::Cluster {
+                    server: server(self.before).to_string(),
+                    message: format!("trying it out stops: {error}"),
+                    hint: "please report this".into(),
+                })?;
+                answers.insert(index, reply?);
+            }
+            Ok((answers, writer.take_warnings()))
+        };
+        let (answers, warnings) = cluster::block_on(LocalSet::new().run_until(try_all))?;
+        warnings
+            .iter()
+            .filter(|warning| !self.before.snapshot.warnings.contains(warning))
+            .for_each(|warning| say("warning", warning));
+        let mut denied = Vec::new();
+        for (index, reply) in answers {
+            let Some(step) = steps.get_mut(index) else { continue };
+            match reply {
+                Reply::Done(answer) if step.action != Action::Delete => step.answered(answer),
+                Reply::Done(_) => {}
+                Reply::Refused(denial) => {
+                    let Some(target) = target(step) else { continue };
+                    if matches!(denial, Denial::Forbidden(_) | Denial::Changed) {
+                        return Err(refused(self.before, &target, &denial, "nothing was changed"));
+                    }
+                    denied.push((index, denial));
+                }
+            }
+        }
+        Ok(denied)
+    }
+
+    fn report(
+        &self,
+        draft: &Draft,
+        steps: Vec<Step>,
+        after: Loaded,
+        refusals: Vec<Refusal>,
+        freeze: Option<Freeze>,
+    ) -> Result<Planned> {
+        let before = (&self.before.snapshot, &self.before.compiled);
+        let later = (&after.snapshot, &after.compiled);
+        let is_refused = !refusals.is_empty();
+        let mut header = after.header("desired", None);
+        let known: BTreeSet<&str> = self.before.notes().map(|note| note.text.as_str()).collect();
+        header.notes.retain(|note| !known.contains(note.as_str()));
+        header.notes.extend(draft.notes.iter().cloned());
+        header.refusals.clear();
+        let mut report = PlanReport {
+            api_version: API_VERSION,
+            kind: "Plan",
+            header,
+            steps: steps.iter().map(StepDoc::new).collect(),
+            freeze: freeze.map(|freeze| FreezeDoc::new(&freeze, &steps)),
+            difference: Difference::default(),
+            new_findings: Vec::new(),
+            disruption: Vec::new(),
+            guards: Vec::new(),
+            backup: None,
+            title: format!(
+                "Plan for {} · {}",
+                server(self.before),
+                self.before.header("desired", None).release_in_words()
+            ),
+        };
+        if is_refused || steps.is_empty() {
+            report.header.refusals = refusals;
+            return Ok(Planned { report, steps, after, is_refused });
+        }
+        report.new_findings = plan::new_findings(before, later);
+        let images = self.platform_images(&mut report.header.notes)?;
+        report.guards = plan::guards(before, later, &report.new_findings, &images)
+            .into_iter()
+            .map(|guard| GuardDoc { guard, forced: false })
+            .collect();
+        for refusal in plan::still_refused(before, later) {
+            report.header.notes.push(format!(
+                "this was refused before and still is, so that nothing reaches the nodes until it is mended: {}",
+                refusal.text
+            ));
+        }
+        let left = sides(self.before, &known_left(self.before))?;
+        let right = sides(&after, &Of::Desired)?;
+        if right.refusals.is_empty() && left.refusals.is_empty() {
+            report.difference = difference(&left.sides, &right.sides);
+            report.disruption = disruption(self.before, &report.difference, &left, &right);
+        }
+        for missing in left.missing.iter().chain(&right.missing) {
+            report.header.notes.push(missing.clone());
+        }
+        drop((left, right));
+        Ok(Planned { report, steps, after, is_refused })
+    }
+
+    fn platform_images(&self, notes: &mut Vec<String>) -> Result<Vec<plan::PlatformImage>> {
+        let mut images = plan::platform_images(&self.before.snapshot);
+        let connection = cluster::connect(&ConnectionArgs::from(&self.args.connection))?;
+        match cluster::block_on(platform_pods(&connection))? {
+            Ok(of_pods) => images.extend(of_pods),
+            Err(why) => notes.push(why),
+        }
+        Ok(images)
+    }
+}
+
+fn target(step: &Step) -> Option<Target> {
+    Target::of(if step.manifest.is_null() { step.before.as_ref()? } else { &step.manifest })
+}
+
+/// The server's no, as an answer.
+fn refusal(step: &Step, denial: &Denial) -> Refusal {
+    let cause = |path: &str, value: &str| Cause {
+        object: Arc::clone(&step.object),
+        path: path.to_string(),
+        value: value.to_string(),
+    };
+    let causes = match denial {
+        Denial::Conflicts(conflicts) => {
+            conflicts.iter().map(|conflict| cause(&conflict.path, &conflict.manager)).collect()
+        }
+        Denial::Invalid(_, fields) if !fields.is_empty() => fields.iter().map(|field| cause(&field.path, "")).collect(),
+        _ => vec![cause("", "")],
+    };
+    let text = match denial {
+        Denial::Conflicts(_) => format!("{}: {denial}; --force-conflicts takes these fields over", step.object),
+        Denial::Admission(_) | Denial::Invalid(..) => denial.to_string(),
+        _ => format!("{}: {denial}", step.object),
+    };
+    Refusal { by: RefusedBy::Api, reason: RefusalReason::Schema, text, causes }
+}
+
+/// What the changed files do to the nodes of every pool.
+fn disruption(before: &Loaded, difference: &Difference, left: &Sides<'_>, right: &Sides<'_>) -> Vec<Disruption> {
+    let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for group in &difference.groups {
+        for pool in &group.pools {
+            paths.entry(pool).or_default().extend(group.files.iter().map(|file| file.path.as_str()));
+        }
+    }
+    let side = |sides: &Sides<'_>, pool: &str, path: &str| {
+        let side = sides.sides.iter().find(|side| side.pools.iter().any(|name| name == pool))?;
+        side.contents.get(path)?.bytes().ok()
+    };
+    let pools: Vec<&String> = left.sides.iter().flat_map(|side| &side.pools).collect();
+    let of_pool = |pool: &&String| {
+        let changed: Vec<(&str, Option<Vec<u8>>, Option<Vec<u8>>)> = paths
+            .get(pool.as_str())
+            .into_iter()
+            .flatten()
+            .map(|path| (*path, side(left, pool, path), side(right, pool, path)))
+            .collect();
+        let files: Vec<ChangedFile> = changed
+            .iter()
+            .map(|(path, before, after)| ChangedFile { path, before: before.as_deref(), after: after.as_deref() })
+            .collect();
+        forecast(&before.snapshot, before.release, pool, &files)
+    };
+    pools.iter().map(of_pool).collect()
+}
+
+fn back_up(before: &Loaded, steps: &[Step]) -> Result<(PathBuf, Record)> {
+    let changes = steps.iter().map(|step| Change::new(step.before.as_ref(), step.after.as_ref())).collect();
+    let record = Record::new(cluster_id(before), server(before), before.release.to_string(), changes);
+    let directory = backup::write(&backup::root()?, &record).map_err(|error| match error {
+        Error::File { action, path, source, hint } => {
+            Error::File { action, path: format!("{path} (nothing was written to the cluster)"), source, hint }
+        }
+        other => other,
+    })?;
+    Ok((directory, record))
+}
+
+/// What came of writing: the objects as they are now (`None`: deleted), as far as it went.
+struct Written {
+    answers: Vec<Option<Value>>,
+    outcome: Result<()>,
+}
+
+fn write(args: &Args, before: &Loaded, steps: &[Step], confirmed: &Confirmed, t: &mut Terminal) -> Written {
+    let answers = RefCell::new(Vec::new());
+    let is_document = args.output.format.is_document();
+    let outcome = cluster::connect(&ConnectionArgs::from(&args.connection)).and_then(|connection| {
+        cluster::block_on(async {
+            let writer = Writer::new(&connection)?;
+            for step in steps {
+                let Some(target) = target(step) else { continue };
+                let word = match step.action {
+                    Action::Create => "created",
+                    Action::Update => "configured",
+                    Action::Delete => "deleted",
+                };
+                match writer.carry_out(step, args.force_conflicts, confirmed).await? {
+                    Reply::Done(object) => answers.borrow_mut().push((step.action != Action::Delete).then_some(object)),
+                    Reply::Refused(denial) => {
+                        let done = if answers.borrow().is_empty() {
+                            "nothing was changed"
+                        } else {
+                            "what comes after it was not written"
+                        };
+                        return Err(refused(before, &target, &denial, done));
+                    }
+                }
+                if args.output.format == Format::Name {
+                    t.line(&target.to_string())?;
+                } else if !is_document {
+                    t.line(&format!("{target} {word}"))?;
+                }
+                t.flush()?;
+            }
+            writer.take_warnings().iter().for_each(|warning| say("warning", warning));
+            Ok(())
+        })
+    });
+    Written { answers: answers.into_inner(), outcome }
+}
+
+/// What was written and what was not, where it ended half-way.
+fn say_half(steps: &[Step], done: usize, backup: &Path) {
+    let names = |steps: &[Step]| steps.iter().map(|step| step.object.to_string()).collect::<Vec<_>>().join(", ");
+    let (written, left) = steps.split_at(done.min(steps.len()));
+    if !written.is_empty() {
+        say("written", &names(written));
+    }
+    if !left.is_empty() {
+        say("not written", &format!("{} (the first of them perhaps, where the connection broke)", names(left)));
+    }
+    say("hint", "the same command again goes on where this one ended");
+    say("hint", &format!("to take back what was written: {}", undo(backup)));
+}
+
+fn show(report: &PlanReport, args: &Args, goes_on: bool, t: &mut Terminal) -> Result<()> {
+    // Names are printed as they are written.
+    if args.output.format == Format::Name && goes_on {
+        return Ok(());
+    }
+    crate::output::print(report, args.output.format, t)?;
+    args.output.say_refusals(&report.header.refusals);
+    Ok(())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanReport {
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(flatten)]
+    header: Header,
+    steps: Vec<StepDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freeze: Option<FreezeDoc>,
+    difference: Difference,
+    new_findings: Vec<Finding>,
+    disruption: Vec<Disruption>,
+    guards: Vec<GuardDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<String>,
+    #[serde(skip)]
+    title: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StepDoc {
+    action: Action,
+    object: Arc<ObjectRef>,
+    reason: String,
+    diff: String,
+    leftovers: Vec<Leftover>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    takes_over: bool,
+    #[serde(skip)]
+    name: String,
+}
+
+impl StepDoc {
+    fn new(step: &Step) -> Self {
+        Self {
+            action: step.action,
+            object: Arc::clone(&step.object),
+            reason: step.reason.clone(),
+            diff: object_diff(step.before.as_ref(), step.after.as_ref()),
+            leftovers: step.leftovers.clone(),
+            takes_over: step.takes_over,
+            name: target(step).map(|target| target.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+/// An object before and after, line by line, without what servers add.
+pub(super) fn object_diff(before: Option<&Value>, after: Option<&Value>) -> String {
+    let text = |object: Option<&Value>| object.map(|object| files::yaml::emit(&plan::bare(object))).unwrap_or_default();
+    let (before, after) = (text(before), text(after));
+    similar::TextDiff::from_lines(&before, &after).unified_diff().header("before", "after").to_string()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FreezeDoc {
+    from: Arc<ObjectRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Arc<ObjectRef>>,
+    refusals: Vec<Refusal>,
+}
+
+impl FreezeDoc {
+    fn new(freeze: &Freeze, steps: &[Step]) -> Self {
+        let object = |index: usize| steps.get(index).map(|step| Arc::clone(&step.object));
+        let nobody =
+            || Arc::new(ObjectRef { api_version: "".into(), kind: "".into(), namespace: None, name: "".into() });
+        Self {
+            from: object(freeze.from).unwrap_or_else(nobody),
+            until: freeze.until.and_then(object),
+            refusals: freeze.refusals.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct GuardDoc {
+    #[serde(flatten)]
+    guard: Guard,
+    forced: bool,
+}
+
+impl PlanReport {
+    fn mark_forced(&mut self, codes: &BTreeSet<String>) {
+        for guard in &mut self.guards {
+            guard.forced = codes.contains(&guard.guard.code);
+        }
+    }
+}
+
+impl Report for PlanReport {
+    fn human(&self, t: &mut Terminal) -> io::Result<()> {
+        t.put(Style::Bold, &self.title)?;
+        t.end_line()?;
+        if self.steps.is_empty() {
+            t.line("Nothing to do: the cluster is as it should be.")?;
+            return self.print_notes(t);
+        }
+        t.end_line()?;
+        let mut table = Table::new(t, &["WRITE", "OBJECT", "WHY"]);
+        for step in &self.steps {
+            let style = if step.action == Action::Delete { Style::Bad } else { Style::Good };
+            table.row([
+                (style, step.action.to_string().into()),
+                (Style::Plain, step.object.to_string().into()),
+                (Style::Plain, step.why().into()),
+            ]);
+        }
+        table.print(t)?;
+        if t.wide() {
+            for step in &self.steps {
+                t.end_line()?;
+                t.line(&step.object.to_string())?;
+                step.diff.lines().try_for_each(|line| t.line(line))?;
+            }
+        }
+        if !self.header.refusals.is_empty() {
+            t.end_line()?;
+            return print_refusals(&self.header.refusals, t);
+        }
+        if let Some(freeze) = &self.freeze {
+            freeze.print(t)?;
+        }
+        if self.difference.is_empty() {
+            t.end_line()?;
+            t.line("Nothing changes for any image or file of a node.")?;
+        }
+        print_difference(&self.difference, t)?;
+        self.print_findings(t)?;
+        self.print_disruption(t)?;
+        self.print_notes(t)?;
+        for GuardDoc { guard, forced } in &self.guards {
+            let word = if *forced { "forced" } else { "guard" };
+            t.end_line()?;
+            t.put(if *forced { Style::Caution } else { Style::Bad }, &format!("{word}[{}]", guard.code))?;
+            t.line(&format!(" {}", guard.message))?;
+        }
+        Ok(())
+    }
+
+    fn names(&self, t: &mut Terminal) -> io::Result<()> {
+        self.steps.iter().try_for_each(|step| t.line(&step.name))
+    }
+}
+
+impl StepDoc {
+    fn why(&self) -> String {
+        let mut lines = vec![self.reason.clone()];
+        if self.takes_over {
+            lines.push("what an earlier kubectl apply wrote becomes this program's".into());
+        }
+        for Leftover { path, value, manager } in &self.leftovers {
+            let value = if value.is_empty() { String::new() } else { format!(" ({value})") };
+            lines.push(format!("{path}{value} stays: {manager} put it there"));
+        }
+        lines.join("\n")
+    }
+}
+
+impl FreezeDoc {
+    fn print(&self, t: &mut Terminal) -> io::Result<()> {
+        t.end_line()?;
+        let until = match &self.until {
+            Some(until) => format!("until {until} is written"),
+            None => "and goes on refusing afterwards".to_string(),
+        };
+        let text = format!(
+            "The controller refuses what stands there once {} is written, {until}: no order of writes avoids it.",
+            self.from
+        );
+        fold(&text, t.width()).iter().try_for_each(|line| t.line(line))?;
+        self.refusals.iter().try_for_each(|refusal| t.line(&format!("  {}", refusal.text)))
+    }
+}
+
+impl PlanReport {
+    fn print_findings(&self, t: &mut Terminal) -> io::Result<()> {
+        let shown: Vec<&Finding> =
+            self.new_findings.iter().filter(|finding| finding.level >= Level::Warning || t.wide()).collect();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        t.end_line()?;
+        t.put(Style::Bold, "What lint newly finds")?;
+        t.end_line()?;
+        for finding in shown {
+            let style = if finding.level == Level::Error { Style::Bad } else { Style::Caution };
+            t.put(style, &format!("  {}[{}]", finding.level.word(), finding.rule.id()))?;
+            t.line(&format!(" {}: {}", finding.object, finding.message))?;
+        }
+        Ok(())
+    }
+
+    fn print_disruption(&self, t: &mut Terminal) -> io::Result<()> {
+        if self.disruption.iter().all(|pool| pool.path.is_none()) {
+            return Ok(());
+        }
+        t.end_line()?;
+        t.put(Style::Bold, "What it does to nodes")?;
+        t.end_line()?;
+        let mut table = Table::new(t, &["POOL", "NODES", "BECAUSE OF"]);
+        for pool in &self.disruption {
+            let style = match pool.action {
+                NodeAction::None => Style::Plain,
+                NodeAction::Reload => Style::Good,
+                NodeAction::Drain => Style::Caution,
+                NodeAction::Reboot => Style::Bad,
+            };
+            let because = match &pool.path {
+                Some(path) => format!("{path}: {}", pool.rule),
+                None => pool.rule.clone(),
+            };
+            table.row([
+                (Style::Plain, pool.pool.as_str().into()),
+                (style, pool.to_string().into()),
+                (Style::Plain, because.into()),
+            ]);
+        }
+        table.print(t)
+    }
+
+    fn print_notes(&self, t: &mut Terminal) -> io::Result<()> {
+        if !self.header.notes.is_empty() {
+            t.end_line()?;
+        }
+        for note in &self.header.notes {
+            fold(&format!("Note: {note}"), t.width()).iter().try_for_each(|line| t.line(line))?;
+        }
+        Ok(())
+    }
+}

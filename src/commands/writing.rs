@@ -1,0 +1,101 @@
+//! What `apply` and `rollback` have in common: a person's yes, and words about what was written and what was not.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use crate::cluster::{self, Confirmed, Denial, Target};
+use crate::error::{Error, Result};
+use crate::snapshot::Source;
+
+use super::load::Loaded;
+
+/// A person can be asked, or has said yes beforehand.
+///
+/// # Errors
+/// [`Error::Usage`] where neither is so: found out before anything is read.
+pub fn can_confirm(yes: bool, stdin_is_taken: bool, dry_run: &str) -> Result<()> {
+    if yes || (io::stdin().is_terminal() && !stdin_is_taken) {
+        return Ok(());
+    }
+    let message = match stdin_is_taken {
+        true => "the files come from stdin, so that nobody can be asked there whether to write",
+        false => "there is no terminal to ask on whether to write",
+    };
+    Err(Error::usage(message, format!("look first with: {dry_run}\nwrite without being asked with: --yes")))
+}
+
+/// Asks, unless the answer is known. `None` for no.
+///
+/// # Errors
+/// [`Error::Interrupted`], and what reading can fail with.
+pub fn confirm(question: &str, yes: bool) -> Result<Option<Confirmed>> {
+    if yes {
+        return Ok(Some(Confirmed::by_the_user()));
+    }
+    // Nobody is left to ask where stderr is closed; then nobody answers either.
+    let _ = write!(io::stderr(), "{} [y/N] ", crate::output::clean(question)).and_then(|()| io::stderr().flush());
+    let line = cluster::block_on(async {
+        let read = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map(|_| line)
+        });
+        Ok(read.await)
+    });
+    let line = match line {
+        Err(error) => {
+            let _ = writeln!(io::stderr());
+            return Err(error);
+        }
+        Ok(Ok(Ok(line))) => line,
+        // What cannot be read is no yes.
+        Ok(_) => String::new(),
+    };
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes").then(Confirmed::by_the_user))
+}
+
+/// What to call the cluster.
+pub fn server(loaded: &Loaded) -> &str {
+    match &loaded.snapshot.source {
+        Source::Live(server) => server,
+        Source::MustGather | Source::Manifests => "files",
+    }
+}
+
+/// `CLUSTER`'s backups stand under this.
+pub fn cluster_id(loaded: &Loaded) -> String {
+    let version = loaded.snapshot.cluster_version.as_ref().map(|version| version.value.spec.cluster_id.as_str());
+    crate::files::backup::cluster_id(version, server(loaded))
+}
+
+/// The command that takes it back.
+pub fn undo(backup: &Path) -> String {
+    let path = backup.display().to_string();
+    let is_plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let quoted = if is_plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    format!("oc imagepolicy rollback --to {quoted}")
+}
+
+/// Why the server will not take an object, as an error; `done` says what was written so far.
+pub fn refused(loaded: &Loaded, target: &Target, denial: &Denial, done: &str) -> Error {
+    let hint = match denial {
+        Denial::Forbidden(_) => {
+            "ask an administrator for the ClusterRole oc-imagepolicy-writer in docs/rbac.yaml: `oc adm policy \
+             add-cluster-role-to-user oc-imagepolicy-writer USER`"
+        }
+        Denial::Changed => "somebody else writes it as well: run this again to see what would change now",
+        Denial::Conflicts(_) => "--force-conflicts takes these fields over",
+        Denial::Admission(_) => {
+            "that is somebody's rule for this cluster: on a managed one, change the setting where the provider keeps it"
+        }
+        Denial::NotFound(_) => "create the namespace first, or mend its name in the file",
+        Denial::NotServed => {
+            "name a version that it has in the file's apiVersion: `oc api-resources --api-group=config.openshift.io`"
+        }
+        Denial::Invalid(..) => "mend the file; `oc explain` tells what the fields may hold",
+    };
+    Error::Cluster {
+        server: server(loaded).to_string(),
+        message: format!("{target} is not taken: {denial}; {done}"),
+        hint: hint.into(),
+    }
+}

@@ -2,35 +2,27 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde_json::Value;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::change::{ChangeArgs, Sides, known_left, sides};
-use super::diff::print_difference;
-use super::explain::print_refusals;
-use super::input::{ConnectionFlags, InputArgs, Of};
-use super::lint::fold;
-use super::load::{Header, Loaded, Needs, name_of};
-use super::writing::{can_confirm, cluster_id, confirm, refused, server, undo};
+use super::change::ChangeArgs;
+use super::input::{ConnectionFlags, InputArgs};
+use super::load::{Loaded, Needs, name_of};
+use super::plan_report::{FreezeDoc, GuardDoc, PlanReport, target};
+use super::writing::{Written, back_up, can_confirm, confirm, refused, say_half, server, undo};
 use super::{Answer, OutputArgs, say};
-use crate::cluster::{self, Confirmed, ConnectionArgs, Denial, Reply, Target, Writer, platform_pods};
+use crate::cluster::{self, Confirmed, ConnectionArgs, Denial, Reply, Writer, platform_pods};
 use crate::compile::compile;
-use crate::diff::{Difference, difference};
 use crate::error::{Error, Result};
-use crate::files::backup::{self, Change, Record};
+use crate::files::backup::{self, Change};
 use crate::files::{self, ReadOptions};
 use crate::lint::rules::RULES;
-use crate::lint::{Finding, Level};
-use crate::model::provenance::{Cause, ObjectRef, Refusal, RefusalReason, RefusedBy};
-use crate::output::{API_VERSION, Format, Report, Style, Table, Terminal};
-use crate::plan::{self, Action, Draft, Freeze, Guard, Leftover, Objection, Step, Wish};
-use crate::rollout::{Action as NodeAction, ChangedFile, Disruption, forecast};
+use crate::model::provenance::{Cause, Refusal, RefusalReason, RefusedBy};
+use crate::output::{Format, Terminal};
+use crate::plan::{self, Action, Draft, Freeze, Objection, Step, Wish};
 use crate::snapshot::{Kind, Source};
 
 /// Write image policy to the cluster, after showing what it does
@@ -109,7 +101,7 @@ pub fn run(args: Args) -> Answer {
         Err(objection) => return object(objection),
     };
     let mut t = args.output.terminal();
-    let Planned { mut report, steps, after: _, is_refused } = planned;
+    let Planned { mut report, steps, is_refused } = planned;
     report.mark_forced(&forced);
     let unforced: Vec<String> =
         report.guards.iter().filter(|guard| !guard.forced).map(|guard| guard.guard.code.clone()).collect();
@@ -242,8 +234,6 @@ struct Planner<'a> {
 struct Planned {
     report: PlanReport,
     steps: Vec<Step>,
-    #[allow(dead_code)]
-    after: Loaded,
     /// The API server will not take something of it.
     is_refused: bool,
 }
@@ -358,31 +348,12 @@ impl<'a> Planner<'a> {
         let before = (&self.before.snapshot, &self.before.compiled);
         let later = (&after.snapshot, &after.compiled);
         let is_refused = !refusals.is_empty();
-        let mut header = after.header("desired", None);
-        let known: BTreeSet<&str> = self.before.notes().map(|note| note.text.as_str()).collect();
-        header.notes.retain(|note| !known.contains(note.as_str()));
-        header.notes.extend(draft.notes.iter().cloned());
-        header.refusals.clear();
-        let mut report = PlanReport {
-            api_version: API_VERSION,
-            kind: "Plan",
-            header,
-            steps: steps.iter().map(StepDoc::new).collect(),
-            freeze: freeze.map(|freeze| FreezeDoc::new(&freeze, &steps)),
-            difference: Difference::default(),
-            new_findings: Vec::new(),
-            disruption: Vec::new(),
-            guards: Vec::new(),
-            backup: None,
-            title: format!(
-                "Plan for {} · {}",
-                server(self.before),
-                self.before.header("desired", None).release_in_words()
-            ),
-        };
+        let mut report = PlanReport::new(self.before, &after, &steps);
+        report.header.notes.extend(draft.notes.iter().cloned());
+        report.freeze = freeze.map(|freeze| FreezeDoc::new(&freeze, &steps));
         if is_refused || steps.is_empty() {
             report.header.refusals = refusals;
-            return Ok(Planned { report, steps, after, is_refused });
+            return Ok(Planned { report, steps, is_refused });
         }
         report.new_findings = plan::new_findings(before, later);
         let images = self.platform_images(&mut report.header.notes)?;
@@ -396,17 +367,8 @@ impl<'a> Planner<'a> {
                 refusal.text
             ));
         }
-        let left = sides(self.before, &known_left(self.before))?;
-        let right = sides(&after, &Of::Desired)?;
-        if right.refusals.is_empty() && left.refusals.is_empty() {
-            report.difference = difference(&left.sides, &right.sides);
-            report.disruption = disruption(self.before, &report.difference, &left, &right);
-        }
-        for missing in left.missing.iter().chain(&right.missing) {
-            report.header.notes.push(missing.clone());
-        }
-        drop((left, right));
-        Ok(Planned { report, steps, after, is_refused })
+        report.compare(self.before, &after)?;
+        Ok(Planned { report, steps, is_refused })
     }
 
     fn platform_images(&self, notes: &mut Vec<String>) -> Result<Vec<plan::PlatformImage>> {
@@ -418,10 +380,6 @@ impl<'a> Planner<'a> {
         }
         Ok(images)
     }
-}
-
-fn target(step: &Step) -> Option<Target> {
-    Target::of(if step.manifest.is_null() { step.before.as_ref()? } else { &step.manifest })
 }
 
 /// The server's no, as an answer.
@@ -444,53 +402,6 @@ fn refusal(step: &Step, denial: &Denial) -> Refusal {
         _ => format!("{}: {denial}", step.object),
     };
     Refusal { by: RefusedBy::Api, reason: RefusalReason::Schema, text, causes }
-}
-
-/// What the changed files do to the nodes of every pool.
-fn disruption(before: &Loaded, difference: &Difference, left: &Sides<'_>, right: &Sides<'_>) -> Vec<Disruption> {
-    let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for group in &difference.groups {
-        for pool in &group.pools {
-            paths.entry(pool).or_default().extend(group.files.iter().map(|file| file.path.as_str()));
-        }
-    }
-    let side = |sides: &Sides<'_>, pool: &str, path: &str| {
-        let side = sides.sides.iter().find(|side| side.pools.iter().any(|name| name == pool))?;
-        side.contents.get(path)?.bytes().ok()
-    };
-    let pools: Vec<&String> = left.sides.iter().flat_map(|side| &side.pools).collect();
-    let of_pool = |pool: &&String| {
-        let changed: Vec<(&str, Option<Vec<u8>>, Option<Vec<u8>>)> = paths
-            .get(pool.as_str())
-            .into_iter()
-            .flatten()
-            .map(|path| (*path, side(left, pool, path), side(right, pool, path)))
-            .collect();
-        let files: Vec<ChangedFile> = changed
-            .iter()
-            .map(|(path, before, after)| ChangedFile { path, before: before.as_deref(), after: after.as_deref() })
-            .collect();
-        forecast(&before.snapshot, before.release, pool, &files)
-    };
-    pools.iter().map(of_pool).collect()
-}
-
-fn back_up(before: &Loaded, steps: &[Step]) -> Result<(PathBuf, Record)> {
-    let changes = steps.iter().map(|step| Change::new(step.before.as_ref(), step.after.as_ref())).collect();
-    let record = Record::new(cluster_id(before), server(before), before.release.to_string(), changes);
-    let directory = backup::write(&backup::root()?, &record).map_err(|error| match error {
-        Error::File { action, path, source, hint } => {
-            Error::File { action, path: format!("{path} (nothing was written to the cluster)"), source, hint }
-        }
-        other => other,
-    })?;
-    Ok((directory, record))
-}
-
-/// What came of writing: the objects as they are now (`None`: deleted), as far as it went.
-struct Written {
-    answers: Vec<Option<Value>>,
-    outcome: Result<()>,
 }
 
 fn write(args: &Args, before: &Loaded, steps: &[Step], confirmed: &Confirmed, t: &mut Terminal) -> Written {
@@ -531,20 +442,6 @@ fn write(args: &Args, before: &Loaded, steps: &[Step], confirmed: &Confirmed, t:
     Written { answers: answers.into_inner(), outcome }
 }
 
-/// What was written and what was not, where it ended half-way.
-fn say_half(steps: &[Step], done: usize, backup: &Path) {
-    let names = |steps: &[Step]| steps.iter().map(|step| step.object.to_string()).collect::<Vec<_>>().join(", ");
-    let (written, left) = steps.split_at(done.min(steps.len()));
-    if !written.is_empty() {
-        say("written", &names(written));
-    }
-    if !left.is_empty() {
-        say("not written", &format!("{} (the first of them perhaps, where the connection broke)", names(left)));
-    }
-    say("hint", "the same command again goes on where this one ended");
-    say("hint", &format!("to take back what was written: {}", undo(backup)));
-}
-
 fn show(report: &PlanReport, args: &Args, goes_on: bool, t: &mut Terminal) -> Result<()> {
     // Names are printed as they are written.
     if args.output.format == Format::Name && goes_on {
@@ -553,238 +450,4 @@ fn show(report: &PlanReport, args: &Args, goes_on: bool, t: &mut Terminal) -> Re
     crate::output::print(report, args.output.format, t)?;
     args.output.say_refusals(&report.header.refusals);
     Ok(())
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PlanReport {
-    api_version: &'static str,
-    kind: &'static str,
-    #[serde(flatten)]
-    header: Header,
-    steps: Vec<StepDoc>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    freeze: Option<FreezeDoc>,
-    difference: Difference,
-    new_findings: Vec<Finding>,
-    disruption: Vec<Disruption>,
-    guards: Vec<GuardDoc>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backup: Option<String>,
-    #[serde(skip)]
-    title: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StepDoc {
-    action: Action,
-    object: Arc<ObjectRef>,
-    reason: String,
-    diff: String,
-    leftovers: Vec<Leftover>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    takes_over: bool,
-    #[serde(skip)]
-    name: String,
-}
-
-impl StepDoc {
-    fn new(step: &Step) -> Self {
-        Self {
-            action: step.action,
-            object: Arc::clone(&step.object),
-            reason: step.reason.clone(),
-            diff: object_diff(step.before.as_ref(), step.after.as_ref()),
-            leftovers: step.leftovers.clone(),
-            takes_over: step.takes_over,
-            name: target(step).map(|target| target.to_string()).unwrap_or_default(),
-        }
-    }
-}
-
-/// An object before and after, line by line, without what servers add.
-pub(super) fn object_diff(before: Option<&Value>, after: Option<&Value>) -> String {
-    let text = |object: Option<&Value>| object.map(|object| files::yaml::emit(&plan::bare(object))).unwrap_or_default();
-    let (before, after) = (text(before), text(after));
-    similar::TextDiff::from_lines(&before, &after).unified_diff().header("before", "after").to_string()
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FreezeDoc {
-    from: Arc<ObjectRef>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Arc<ObjectRef>>,
-    refusals: Vec<Refusal>,
-}
-
-impl FreezeDoc {
-    fn new(freeze: &Freeze, steps: &[Step]) -> Self {
-        let object = |index: usize| steps.get(index).map(|step| Arc::clone(&step.object));
-        let nobody =
-            || Arc::new(ObjectRef { api_version: "".into(), kind: "".into(), namespace: None, name: "".into() });
-        Self {
-            from: object(freeze.from).unwrap_or_else(nobody),
-            until: freeze.until.and_then(object),
-            refusals: freeze.refusals.clone(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct GuardDoc {
-    #[serde(flatten)]
-    guard: Guard,
-    forced: bool,
-}
-
-impl PlanReport {
-    fn mark_forced(&mut self, codes: &BTreeSet<String>) {
-        for guard in &mut self.guards {
-            guard.forced = codes.contains(&guard.guard.code);
-        }
-    }
-}
-
-impl Report for PlanReport {
-    fn human(&self, t: &mut Terminal) -> io::Result<()> {
-        t.put(Style::Bold, &self.title)?;
-        t.end_line()?;
-        if self.steps.is_empty() {
-            t.line("Nothing to do: the cluster is as it should be.")?;
-            return self.print_notes(t);
-        }
-        t.end_line()?;
-        let mut table = Table::new(t, &["WRITE", "OBJECT", "WHY"]);
-        for step in &self.steps {
-            let style = if step.action == Action::Delete { Style::Bad } else { Style::Good };
-            table.row([
-                (style, step.action.to_string().into()),
-                (Style::Plain, step.object.to_string().into()),
-                (Style::Plain, step.why().into()),
-            ]);
-        }
-        table.print(t)?;
-        if t.wide() {
-            for step in &self.steps {
-                t.end_line()?;
-                t.line(&step.object.to_string())?;
-                step.diff.lines().try_for_each(|line| t.line(line))?;
-            }
-        }
-        if !self.header.refusals.is_empty() {
-            t.end_line()?;
-            return print_refusals(&self.header.refusals, t);
-        }
-        if let Some(freeze) = &self.freeze {
-            freeze.print(t)?;
-        }
-        if self.difference.is_empty() {
-            t.end_line()?;
-            t.line("Nothing changes for any image or file of a node.")?;
-        }
-        print_difference(&self.difference, t)?;
-        self.print_findings(t)?;
-        self.print_disruption(t)?;
-        self.print_notes(t)?;
-        for GuardDoc { guard, forced } in &self.guards {
-            let word = if *forced { "forced" } else { "guard" };
-            t.end_line()?;
-            t.put(if *forced { Style::Caution } else { Style::Bad }, &format!("{word}[{}]", guard.code))?;
-            t.line(&format!(" {}", guard.message))?;
-        }
-        Ok(())
-    }
-
-    fn names(&self, t: &mut Terminal) -> io::Result<()> {
-        self.steps.iter().try_for_each(|step| t.line(&step.name))
-    }
-}
-
-impl StepDoc {
-    fn why(&self) -> String {
-        let mut lines = vec![self.reason.clone()];
-        if self.takes_over {
-            lines.push("what an earlier kubectl apply wrote becomes this program's".into());
-        }
-        for Leftover { path, value, manager } in &self.leftovers {
-            let value = if value.is_empty() { String::new() } else { format!(" ({value})") };
-            lines.push(format!("{path}{value} stays: {manager} put it there"));
-        }
-        lines.join("\n")
-    }
-}
-
-impl FreezeDoc {
-    fn print(&self, t: &mut Terminal) -> io::Result<()> {
-        t.end_line()?;
-        let until = match &self.until {
-            Some(until) => format!("until {until} is written"),
-            None => "and goes on refusing afterwards".to_string(),
-        };
-        let text = format!(
-            "The controller refuses what stands there once {} is written, {until}: no order of writes avoids it.",
-            self.from
-        );
-        fold(&text, t.width()).iter().try_for_each(|line| t.line(line))?;
-        self.refusals.iter().try_for_each(|refusal| t.line(&format!("  {}", refusal.text)))
-    }
-}
-
-impl PlanReport {
-    fn print_findings(&self, t: &mut Terminal) -> io::Result<()> {
-        let shown: Vec<&Finding> =
-            self.new_findings.iter().filter(|finding| finding.level >= Level::Warning || t.wide()).collect();
-        if shown.is_empty() {
-            return Ok(());
-        }
-        t.end_line()?;
-        t.put(Style::Bold, "What lint newly finds")?;
-        t.end_line()?;
-        for finding in shown {
-            let style = if finding.level == Level::Error { Style::Bad } else { Style::Caution };
-            t.put(style, &format!("  {}[{}]", finding.level.word(), finding.rule.id()))?;
-            t.line(&format!(" {}: {}", finding.object, finding.message))?;
-        }
-        Ok(())
-    }
-
-    fn print_disruption(&self, t: &mut Terminal) -> io::Result<()> {
-        if self.disruption.iter().all(|pool| pool.path.is_none()) {
-            return Ok(());
-        }
-        t.end_line()?;
-        t.put(Style::Bold, "What it does to nodes")?;
-        t.end_line()?;
-        let mut table = Table::new(t, &["POOL", "NODES", "BECAUSE OF"]);
-        for pool in &self.disruption {
-            let style = match pool.action {
-                NodeAction::None => Style::Plain,
-                NodeAction::Reload => Style::Good,
-                NodeAction::Drain => Style::Caution,
-                NodeAction::Reboot => Style::Bad,
-            };
-            let because = match &pool.path {
-                Some(path) => format!("{path}: {}", pool.rule),
-                None => pool.rule.clone(),
-            };
-            table.row([
-                (Style::Plain, pool.pool.as_str().into()),
-                (style, pool.to_string().into()),
-                (Style::Plain, because.into()),
-            ]);
-        }
-        table.print(t)
-    }
-
-    fn print_notes(&self, t: &mut Terminal) -> io::Result<()> {
-        if !self.header.notes.is_empty() {
-            t.end_line()?;
-        }
-        for note in &self.header.notes {
-            fold(&format!("Note: {note}"), t.width()).iter().try_for_each(|line| t.line(line))?;
-        }
-        Ok(())
-    }
 }

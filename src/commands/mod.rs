@@ -9,6 +9,8 @@ mod input;
 mod lint;
 mod load;
 mod rollout;
+mod plan_report;
+mod rollback;
 mod version;
 mod views;
 mod writing;
@@ -51,6 +53,7 @@ enum Command {
     Diff(diff::Args),
     Rollout(rollout::Args),
     Apply(apply::Args),
+    Rollback(rollback::Args),
     Version(version::Args),
 }
 
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(args),
         Command::Rollout(args) => rollout::run(args),
         Command::Apply(args) => apply::run(args),
+        Command::Rollback(args) => rollback::run(args),
         Command::Version(args) => version::run(args),
     };
     match answer {

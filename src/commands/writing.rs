@@ -1,13 +1,18 @@
 //! What `apply` and `rollback` have in common: a person's yes, and words about what was written and what was not.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::cluster::{self, Confirmed, Denial, Target};
 use crate::error::{Error, Result};
+use crate::files::backup::{self, Change, Record};
+use crate::plan::Step;
 use crate::snapshot::Source;
 
 use super::load::Loaded;
+use super::say;
 
 /// A person can be asked, or has said yes beforehand.
 ///
@@ -98,4 +103,40 @@ pub fn refused(loaded: &Loaded, target: &Target, denial: &Denial, done: &str) ->
         message: format!("{target} is not taken: {denial}; {done}"),
         hint: hint.into(),
     }
+}
+
+/// Puts what steps will change on the disk.
+///
+/// # Errors
+/// [`Error::File`]: then nothing may be written.
+pub fn back_up(before: &Loaded, steps: &[Step]) -> Result<(PathBuf, Record)> {
+    let changes = steps.iter().map(|step| Change::new(step.before.as_ref(), step.after.as_ref())).collect();
+    let record = Record::new(cluster_id(before), server(before), before.release.to_string(), changes);
+    let directory = backup::write(&backup::root()?, &record).map_err(|error| match error {
+        Error::File { action, path, source, hint } => {
+            Error::File { action, path: format!("{path} (nothing was written to the cluster)"), source, hint }
+        }
+        other => other,
+    })?;
+    Ok((directory, record))
+}
+
+/// What came of writing: the objects as they are now (`None`: deleted), as far as it went.
+pub struct Written {
+    pub answers: Vec<Option<Value>>,
+    pub outcome: Result<()>,
+}
+
+/// What was written and what was not, where it ended half-way.
+pub fn say_half(steps: &[Step], done: usize, backup: &Path) {
+    let names = |steps: &[Step]| steps.iter().map(|step| step.object.to_string()).collect::<Vec<_>>().join(", ");
+    let (written, left) = steps.split_at(done.min(steps.len()));
+    if !written.is_empty() {
+        say("written", &names(written));
+    }
+    if !left.is_empty() {
+        say("not written", &format!("{} (the first of them perhaps, where the connection broke)", names(left)));
+    }
+    say("hint", "the same command again goes on where this one ended");
+    say("hint", &format!("to take back what was written: {}", undo(backup)));
 }

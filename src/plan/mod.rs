@@ -498,7 +498,8 @@ fn key(object: &Value) -> Option<(Kind, String, String)> {
     Some((Kind::of_object(object)?, text("/metadata/namespace"), text("/metadata/name")))
 }
 
-fn reference(object: &Value) -> ObjectRef {
+/// What to call an object.
+pub fn reference(object: &Value) -> ObjectRef {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let namespace = text("/metadata/namespace");
     ObjectRef {

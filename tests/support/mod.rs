@@ -4,6 +4,7 @@
 pub mod controlplane;
 pub mod faulty;
 pub mod operator;
+pub mod proxy;
 pub mod reference;
 
 use std::fs::{self, File};

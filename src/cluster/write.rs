@@ -315,16 +315,17 @@ impl Writer {
     /// As [`Writer::apply`].
     pub async fn delete(&self, seen: &Value, mode: Mode<'_>) -> Result<Reply> {
         let target = self.target(seen)?;
-        let query = match mode {
-            Mode::DryRun => "?dryRun=All",
-            Mode::Write(_) => "",
+        let path = target.path();
+        // With a body, the server reads the options from it and nowhere else.
+        let dry_run = match mode {
+            Mode::DryRun => json!(["All"]),
+            Mode::Write(_) => json!([]),
         };
-        let path = format!("{}{query}", target.path());
         let reply = self
             .guarded(&target, Seen::As(seen), None, async |seen| {
                 let Seen::As(seen) = seen else { return Ok(Reply::Refused(Denial::Changed)) };
                 let preconditions = json!({"uid": text(seen, "/metadata/uid"), "resourceVersion": text(seen, "/metadata/resourceVersion")});
-                let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions});
+                let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": dry_run, "preconditions": preconditions});
                 self.send(&target, Method::DELETE, &path, JSON, &body).await
             })
             .await?;

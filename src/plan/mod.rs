@@ -334,8 +334,20 @@ fn check_cluster(live: &Snapshot, wish: &Wish) -> Result<(), Objection> {
 }
 
 fn written(object: &Value, before: Option<&Value>) -> Step {
-    let manifest = manifest(object, before);
-    let after = apply_locally(before, &manifest);
+    let mut manifest = manifest(object, before);
+    let mut after = apply_locally(before, &manifest);
+    let is_empty = |object: &Value| object.get("spec").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
+    if Kind::of_object(object) == Some(Kind::Image)
+        && is_empty(&after)
+        && before.is_some_and(|before| !is_empty(before))
+    {
+        // Of a map that loses its last field server-side apply makes null, which the API server then refuses. An empty list of
+        // something else says as little as an empty map.
+        if let Some(fields) = manifest.as_object_mut() {
+            fields.insert("spec".into(), serde_json::json!({"externalRegistryHostnames": []}));
+        }
+        after = apply_locally(before, &manifest);
+    }
     let takes_over = before.is_some_and(|before| taken_over(before).is_some());
     let (action, reason) = match before {
         None => (Action::Create, "it is not there yet".to_string()),
@@ -387,6 +399,11 @@ fn manifest(object: &Value, before: Option<&Value>) -> Value {
         .pointer_mut("/spec/registrySources")
         .and_then(Value::as_object_mut)
         .and_then(|sources| sources.shift_remove("signedRegistries"));
+    if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut)
+        && spec.get("registrySources").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty)
+    {
+        spec.shift_remove("registrySources");
+    }
     let recorded = before.and_then(|before| before.pointer("/metadata/annotations")?.get(ANNOTATION)).cloned();
     let is_our_own = before.is_some_and(|before| ownership::owns_annotation(before, ANNOTATION));
     let annotation = match (field, recorded) {

@@ -110,7 +110,9 @@ fn serve(client: TcpStream, upstream: &str, shared: &Shared) -> Option<()> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let first = head.lines().next()?.to_string();
-    let is_write = !first.starts_with("GET ") && !first.contains("dryRun=");
+    // The options of a deletion stand in its body.
+    let is_dry = first.contains("dryRun=") || String::from_utf8_lossy(&body).contains("\"dryRun\":[\"All\"]");
+    let is_write = !first.starts_with("GET ") && !is_dry;
     let (is_before, is_after) = {
         let mut state = shared.0.lock().unwrap();
         if state.away {

@@ -8,10 +8,8 @@
 //!  files ────────┘       └─────────── lint ←─────┘
 //! ```
 //!
-//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve`, `diff`, `merge`, `lint` and
-//! `rollout` know no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
-//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve`, `lint`, `plan` and `rollout` know
-//! no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
+//! Everything between the two ends is a pure function over plain data: `model`, `snapshot`, `compile`, `resolve`, `diff`, `merge`, `lint`,
+//! `plan` and `rollout` know no file, no server and no terminal (`tests/layers.rs` keeps it so). `files` and `cluster` are the two doors into the one
 //! [`snapshot::Snapshot`]; `commands` load, make one pure call and hand a report to `output`.
 
 pub mod admission;

@@ -295,14 +295,17 @@ impl Session {
     pub async fn open(&self, path: &str, accept: &str) -> Result<Stream, NoStream> {
         // Streams take no lane: they would keep it.
         let limit = self.request_timeout.unwrap_or(OPEN_TIME_LIMIT).min(OPEN_TIME_LIMIT);
-        let response = match tokio::time::timeout(limit, self.begin(&Call { method: &Method::GET, path, accept, body: None })).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                let said = chain(error.as_ref());
-                return Err(NoStream::Passing(plain(said.last().map_or("", |text| text), 200), None));
-            }
-            Err(_) => return Err(NoStream::Passing("it does not answer".into(), None)),
-        };
+        let response =
+            match tokio::time::timeout(limit, self.begin(&Call { method: &Method::GET, path, accept, body: None }))
+                .await
+            {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => {
+                    let said = chain(error.as_ref());
+                    return Err(NoStream::Passing(plain(said.last().map_or("", |text| text), 200), None));
+                }
+                Err(_) => return Err(NoStream::Passing("it does not answer".into(), None)),
+            };
         let (parts, mut body) = response.into_parts();
         if parts.status == StatusCode::OK {
             return Ok(Stream { body, rest: Vec::new() });

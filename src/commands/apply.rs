@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{JoinSet, LocalSet};
 
@@ -13,7 +14,7 @@ use super::input::{ConnectionFlags, InputArgs};
 use super::load::{Loaded, Needs, name_of};
 use super::plan_report::{FreezeDoc, GuardDoc, PlanReport, target};
 use super::writing::{Written, back_up, can_confirm, confirm, refused, say_half, server, undo};
-use super::{Answer, OutputArgs, say};
+use super::{Answer, OutputArgs, rollout, say};
 use crate::cluster::{self, Confirmed, ConnectionArgs, Denial, Reply, Writer, platform_pods};
 use crate::compile::compile;
 use crate::error::{Error, Result};
@@ -42,6 +43,9 @@ use crate::snapshot::{Kind, Source};
   # Only show it; the API server checks everything and keeps nothing
   oc imagepolicy apply -f policies/ --dry-run=server
 
+  # The same, and then watch the nodes take it
+  oc imagepolicy apply -f policies/ --wait --timeout 30m
+
   # Delete a policy
   oc imagepolicy apply --without ClusterImagePolicy/team-key
 
@@ -67,6 +71,12 @@ pub struct Args {
     /// Carry it out in spite of this: refused, platform-images, or a code of lint
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     force: Vec<String>,
+    /// Then wait until every pool has taken it, or will not without help
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: give up after this long, such as 90s or 30m; 0 for never
+    #[arg(long, value_name = "DURATION", value_parser = rollout::timeout, requires = "wait")]
+    timeout: Option<Duration>,
     /// The OpenShift release to answer for [default: that of ClusterVersion, else the newest known]
     #[arg(long, value_name = "X.Y")]
     release: Option<String>,
@@ -88,6 +98,12 @@ enum DryRun {
 
 pub fn run(args: Args) -> Answer {
     let forced = forced(&args.force)?;
+    if args.wait && matches!(args.output.format, Format::Json | Format::Yaml) {
+        return Err(Error::usage(
+            "--wait has more to say than one document holds",
+            "use -o jsonl, or wait afterwards with: oc imagepolicy rollout --wait",
+        ));
+    }
     let wish = wish(&args)?;
     if args.dry_run == DryRun::None {
         let from_stdin = args.change.filename.iter().any(|path| path == Path::new("-"));
@@ -146,7 +162,10 @@ pub fn run(args: Args) -> Answer {
         crate::output::print(&report, args.output.format, &mut t)?;
     }
     std::mem::forget((before.snapshot, before.compiled));
-    Ok(true)
+    match args.wait {
+        true => rollout::wait(&args.connection, &args.output, args.timeout.filter(|timeout| !timeout.is_zero())),
+        false => Ok(true),
+    }
 }
 
 /// `--force`

@@ -51,9 +51,9 @@ enum Command {
     Lint(lint::Args),
     Generate(generate::Args),
     Diff(diff::Args),
-    Rollout(rollout::Args),
     Apply(apply::Args),
     Rollback(rollback::Args),
+    Rollout(rollout::Args),
     Version(version::Args),
 }
 

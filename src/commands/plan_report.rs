@@ -305,15 +305,13 @@ fn disruption(before: &Loaded, difference: &Difference, left: &Sides<'_>, right:
     };
     let pools: Vec<&String> = left.sides.iter().flat_map(|side| &side.pools).collect();
     let of_pool = |pool: &&String| {
-        let changed: Vec<(&str, Option<Vec<u8>>, Option<Vec<u8>>)> = paths
-            .get(pool.as_str())
-            .into_iter()
-            .flatten()
-            .map(|path| (*path, side(left, pool, path), side(right, pool, path)))
-            .collect();
-        let files: Vec<ChangedFile> = changed
+        let paths: Vec<&str> = paths.get(pool.as_str()).into_iter().flatten().copied().collect();
+        let bytes = |sides: &Sides<'_>| paths.iter().map(|path| side(sides, pool, path)).collect::<Vec<_>>();
+        let (earlier, later) = (bytes(left), bytes(right));
+        let files: Vec<ChangedFile> = paths
             .iter()
-            .map(|(path, before, after)| ChangedFile { path, before: before.as_deref(), after: after.as_deref() })
+            .zip(earlier.iter().zip(&later))
+            .map(|(path, (before, after))| ChangedFile { path, before: before.as_deref(), after: after.as_deref() })
             .collect();
         forecast(&before.snapshot, before.release, pool, &files)
     };

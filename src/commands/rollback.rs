@@ -103,7 +103,8 @@ pub fn run(args: Args) -> Answer {
     let blocked = !changed.is_empty() && !args.force_conflicts;
     let goes_on = !steps.is_empty() && !blocked && !args.dry_run;
     let is_document = args.output.format.is_document();
-    if (!goes_on || !is_document) && !(goes_on && args.output.format == Format::Name) {
+    // A document is printed once, at the end; names are printed as they are written.
+    if !goes_on || !(is_document || args.output.format == Format::Name) {
         crate::output::print(&report, args.output.format, &mut t)?;
     }
     if blocked {

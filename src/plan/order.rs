@@ -203,3 +203,116 @@ fn identity(object: &Arc<ObjectRef>) -> Identity {
 fn named(refusals: &[Refusal]) -> HashSet<Identity> {
     refusals.iter().flat_map(|refusal| &refusal.causes).map(|cause| identity(&cause.object)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Wish, draft};
+    use crate::snapshot::{Laying, Origin, Source};
+    use serde_json::{Value, json};
+
+    const KEY: &str = "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUZrd0V3WUhLb1pJemowQ0FRWUlLb1pJemowREFRY0RRZ0FFVFNlcDlKMnB3NjFyNFFaMDZ5MFc3VFovVFZPdApNNkJmRkpTR0dzMkNWc3NNeEJ3SVo1R002ZFJrNlcwcCtXRlRiTU1yT3NJYmdKNUhKakNucnNPUEx3PT0KLS0tLS1FTkQgUFVCTElDIEtFWS0tLS0tCg==";
+
+    fn policy(name: &str, scope: &str) -> Value {
+        json!({"apiVersion": "config.openshift.io/v1", "kind": "ClusterImagePolicy", "metadata": {"name": name},
+               "spec": {"scopes": [scope], "policy": {"rootOfTrust": {"policyType": "PublicKey", "publicKey": {"keyData": KEY}}}}})
+    }
+
+    fn image(allowed: &[&str]) -> Value {
+        json!({"apiVersion": "config.openshift.io/v1", "kind": "Image", "metadata": {"name": "cluster"},
+               "spec": {"registrySources": {"allowedRegistries": allowed}}})
+    }
+
+    fn mirrors(name: &str, policy: &str) -> Value {
+        json!({"apiVersion": "config.openshift.io/v1", "kind": "ImageDigestMirrorSet", "metadata": {"name": name},
+               "spec": {"imageDigestMirrors": [{"source": "m.io/x", "mirrors": [format!("{name}.io/x")], "mirrorSourcePolicy": policy}]}})
+    }
+
+    fn cluster(objects: &[Value]) -> Snapshot {
+        let mut snapshot = Snapshot::new(Source::Live("https://x".into()));
+        let version = json!({"apiVersion": "config.openshift.io/v1", "kind": "ClusterVersion", "metadata": {"name": "version"},
+            "status": {"desired": {"version": "4.21.4", "image": "quay.io/openshift-release-dev/ocp-release@sha256:87e045e806c1d84318dfcd588d45a8d89ba4a94d81f15ca9727d67a02865857d"}}});
+        for object in objects.iter().chain([&version]) {
+            snapshot.insert(object.clone(), Origin::Live, Laying::Beside).unwrap();
+        }
+        snapshot
+    }
+
+    /// The order of what is written, and between which the controller is frozen.
+    fn ordered(live: &[Value], objects: &[Value], without: &[&str]) -> (Vec<String>, Option<(usize, Option<usize>)>) {
+        let live = cluster(live);
+        let release = Release::parse("4.21").unwrap();
+        let without = without.iter().map(|name| (Kind::ClusterImagePolicy, String::new(), name.to_string())).collect();
+        let wish = Wish { objects: objects.to_vec(), without, ..Wish::default() };
+        let draft = draft(&live, release, &wish).unwrap();
+        let ordered = order(&live, release, draft.steps);
+        // What is claimed of the states in between is so.
+        let frozen = |done: usize| {
+            let state = live.changed(ordered.steps.iter().take(done).map(Step::change));
+            compile(&state, release).generated.is_err()
+        };
+        let claimed = ordered.freeze.as_ref().map(|freeze| (freeze.from, freeze.until));
+        if !frozen(0) {
+            for done in 1..=ordered.steps.len() {
+                let is_claimed =
+                    claimed.is_some_and(|(from, until)| done > from && until.is_none_or(|until| done <= until));
+                assert_eq!(frozen(done), is_claimed, "after {done} of {:?}: {claimed:?}", ordered.steps);
+            }
+        }
+        (ordered.steps.iter().map(|step| step.object.to_string()).collect(), claimed)
+    }
+
+    #[test]
+    fn every_state_in_between_is_taken() {
+        let (a, b) = (policy("a", "a.io/x"), policy("b", "b.io/x"));
+        let none = image(&[]);
+        // Policies first, where nothing speaks against it.
+        assert_eq!(
+            ordered(&[none.clone()], &[image(&["a.io"]), a.clone()], &[]).0,
+            ["ClusterImagePolicy/a", "Image/cluster"]
+        );
+        // The list must grow before the policy that needs it.
+        let live = [image(&["b.io"]), b.clone()];
+        assert_eq!(
+            ordered(&live, &[a.clone(), image(&["a.io", "b.io"])], &[]).0,
+            ["Image/cluster", "ClusterImagePolicy/a"]
+        );
+        // The list may shrink only once the policy is gone.
+        let live = [image(&["a.io", "b.io"]), a.clone(), b.clone()];
+        assert_eq!(ordered(&live, &[image(&["b.io"])], &["a"]).0, ["ClusterImagePolicy/a", "Image/cluster"]);
+        // Two policies, one of them before the list and one after it.
+        let moved = policy("a", "b.io/y");
+        let (order, freeze) = ordered(&live, &[image(&["b.io", "c.io"]), moved, policy("c", "c.io/x")], &[]);
+        assert_eq!(order, ["ClusterImagePolicy/a", "Image/cluster", "ClusterImagePolicy/c"]);
+        assert_eq!(freeze, None);
+        // One mirror set has to give way before another comes.
+        let live = [none.clone(), mirrors("one", "NeverContactSource")];
+        let changed = [mirrors("two", "AllowContactingSource"), mirrors("one", "AllowContactingSource")];
+        assert_eq!(ordered(&live, &changed, &[]).0, ["ImageDigestMirrorSet/one", "ImageDigestMirrorSet/two"]);
+    }
+
+    #[test]
+    fn where_no_order_avoids_it_the_freeze_is_told() {
+        // The list moves from a.io to b.io, and the policy with it.
+        let live = [image(&["a.io"]), policy("a", "a.io/x")];
+        let (order, freeze) = ordered(&live, &[policy("a", "b.io/x"), image(&["b.io"])], &[]);
+        assert_eq!(order, ["Image/cluster", "ClusterImagePolicy/a"]);
+        assert_eq!(freeze, Some((0, Some(1))));
+        // With others beside it, the one that ends the freeze comes first.
+        let more = [policy("a", "b.io/x"), policy("z", "b.io/z"), image(&["b.io"]), policy("c", "b.io/c")];
+        let (order, freeze) = ordered(&live, &more, &[]);
+        assert_eq!(order.get(..2).unwrap(), ["Image/cluster", "ClusterImagePolicy/a"]);
+        assert_eq!(freeze, Some((0, Some(1))));
+        // It ends refused.
+        let (_, freeze) = ordered(&live, &[image(&["b.io"]), policy("d", "d.io/x")], &[]);
+        assert_eq!(freeze.map(|(_, until)| until), Some(None));
+    }
+
+    #[test]
+    fn a_cluster_that_is_frozen_is_freed_first() {
+        let live = [image(&["b.io"]), policy("a", "a.io/x")];
+        let (order, freeze) = ordered(&live, &[policy("c", "b.io/c"), policy("d", "b.io/d")], &["a"]);
+        assert_eq!(order.first().map(String::as_str), Some("ClusterImagePolicy/a"));
+        assert_eq!(freeze, None);
+    }
+}

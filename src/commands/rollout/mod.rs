@@ -55,7 +55,7 @@ pub struct Args {
     output: OutputArgs,
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     seconds.or_else(|| go_duration(text)).ok_or_else(|| "expected a duration such as 90s or 30m".to_string())
 }
@@ -88,7 +88,6 @@ pub fn run(args: Args) -> Answer {
 
 /// Watches a rollout until every pool is done or will not be without help, as `apply --wait` does: what changes is shown in the
 /// format of `output`, and what it came to is the answer.
-#[allow(dead_code, reason = "for `apply --wait`")]
 pub(super) fn wait(connection: &ConnectionFlags, output: &OutputArgs, timeout: Option<Duration>) -> Answer {
     let input = InputArgs::default();
     follow::run(&Follow { input: &input, connection, output, pool: None, watch: true, wait: true, timeout })

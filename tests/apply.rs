@@ -593,7 +593,13 @@ fn others_write_too() {
     let made = server.kubectl_in(&["create", "-f", "-"], &pod.to_string());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let blocked = place.file("blocked.yaml", &[image(json!({"blockedRegistries": ["quay.io/platform"]}))]);
-    let said = place.must(&server, 1, &["apply", "-f", &blocked, "--yes"]);
+    // The rule's end takes a moment to be noticed.
+    let said = eventually(|| {
+        let output = place.run(&server, "admin", &["apply", "-f", &blocked, "--yes"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        (!said.contains("ValidatingAdmissionPolicy")).then_some(said.clone()).ok_or(said)
+    });
     assert!(
         said.contains("guard[platform-images]") && said.contains("quay.io/platform/dns:v1 (pod openshift-dns/dns)"),
         "{said}"

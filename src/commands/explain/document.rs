@@ -333,7 +333,7 @@ pub fn print_refusals(refusals: &[Refusal], t: &mut Terminal) -> io::Result<()> 
             }
             for cause in &refusal.causes {
                 let value = if cause.value.is_empty() { String::new() } else { format!(": {}", cause.value) };
-                t.put(Style::Dim, &format!("    because of {} {}", cause.object, cause.path))?;
+                t.put(Style::Dim, format!("    because of {} {}", cause.object, cause.path).trim_end())?;
                 t.line(&value)?;
             }
         }

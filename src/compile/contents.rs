@@ -2,6 +2,7 @@
 //! generate put together when somebody asks for it.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::generated::GeneratedFile;
@@ -59,14 +60,24 @@ impl<'a> Content<'a> {
     /// # Errors
     /// Half a sentence: why what a MachineConfig holds cannot be decoded.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
-        let mut bytes = match &self.start {
-            Start::Written => return self.written.bytes(),
-            Start::Generated(file) => file.bytes(),
-            Start::Shipped(text) => text.as_bytes().to_vec(),
-            Start::Bytes(bytes) => bytes.to_vec(),
-        };
-        bytes.extend(self.written.bytes()?);
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The same in pieces: what is computed is never held as a whole.
+    ///
+    /// # Errors
+    /// As [`Content::bytes`], and those of `out`.
+    pub fn write_to(&self, out: &mut dyn Write) -> Result<(), String> {
+        let written = match &self.start {
+            Start::Written => Ok(()),
+            Start::Generated(file) => file.write_to(out),
+            Start::Shipped(text) => out.write_all(text.as_bytes()),
+            Start::Bytes(bytes) => out.write_all(bytes),
+        };
+        let written = written.and_then(|()| out.write_all(&self.written.bytes().map_err(io::Error::other)?));
+        written.map_err(|error| error.to_string())
     }
 
     /// Whether MachineConfigs hold it as it is; else it is yet to be put together.

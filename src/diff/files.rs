@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, Digest, SHA256};
 use serde::Serialize;
 use similar::TextDiff;
 
@@ -64,7 +65,8 @@ pub(super) fn compare(before: &Side<'_>, after: &Side<'_>) -> BTreeMap<String, F
         } else {
             let (before, after) = both(contents);
             if is_of_namespace {
-                let size = |side: &Option<Read>| side.as_ref().map_or(0, |read| read.as_ref().map_or(0, Vec::len));
+                let size =
+                    |side: &Option<Read>| side.as_ref().map_or(0, |read| read.as_ref().map_or(0, |read| read.length));
                 budget = budget.saturating_sub(size(&before) + size(&after));
             }
             file_change(path, before, after)
@@ -78,18 +80,58 @@ pub(super) fn compare(before: &Side<'_>, after: &Side<'_>) -> BTreeMap<String, F
 
 const UNSHOWN: &str = "not shown: together the files of namespaces are too large\n";
 
-type Read = Result<Vec<u8>, String>;
+type Read = Result<Measured, String>;
+
+/// A file's content, held as far as it is small enough to be shown.
+struct Measured {
+    start: Vec<u8>,
+    length: usize,
+    lines: usize,
+    hash: Context,
+}
+
+impl Measured {
+    fn of(content: &Content<'_>) -> Read {
+        let mut measured = Self { start: Vec::new(), length: 0, lines: 1, hash: Context::new(&SHA256) };
+        content.write_to(&mut measured)?;
+        Ok(measured)
+    }
+
+    fn sha256(&self) -> Digest {
+        self.hash.clone().finish()
+    }
+
+    /// As far as it is held.
+    fn is_text(&self) -> bool {
+        if self.length == self.start.len() { is_text(&self.start) } else { !self.start.contains(&0) }
+    }
+}
+
+impl Write for Measured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = LARGEST.saturating_sub(self.start.len());
+        self.start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.length += bytes.len();
+        self.lines += memchr::memchr_iter(b'\n', bytes).count();
+        self.hash.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A policy.json may have 100 MB: both are put together at once.
 fn both((before, after): (Option<&Content<'_>>, Option<&Content<'_>>)) -> (Option<Read>, Option<Read>) {
-    let bytes = |content: Option<&Content<'_>>| content.map(Content::bytes);
+    let read = |content: Option<&Content<'_>>| content.map(Measured::of);
     if before.is_none_or(Content::is_written) || after.is_none_or(Content::is_written) {
-        return (bytes(before), bytes(after));
+        return (read(before), read(after));
     }
     std::thread::scope(|threads| {
-        let beside = threads.spawn(|| bytes(before));
-        let after = bytes(after);
-        (beside.join().unwrap_or_else(|_| bytes(before)), after)
+        let beside = threads.spawn(|| read(before));
+        let after = read(after);
+        (beside.join().unwrap_or_else(|_| read(before)), after)
     })
 }
 
@@ -102,26 +144,26 @@ fn change_of<T>((before, after): (Option<T>, Option<T>)) -> Change {
 }
 
 fn file_change(path: &str, before: Option<Read>, after: Option<Read>) -> Option<FileChange> {
-    if before == after {
-        return None;
-    }
     let change = change_of((before.as_ref(), after.as_ref()));
     let (diff, note) = match (before.transpose(), after.transpose()) {
+        (Err(why), Err(same)) if why == same => return None,
         (Err(why), _) | (_, Err(why)) => (format!("cannot be shown: {why}\n"), None),
-        (Ok(before), Ok(after)) => shown(path, before.as_deref(), after.as_deref()),
+        (Ok(Some(before)), Ok(Some(after))) if before.sha256().as_ref() == after.sha256().as_ref() => return None,
+        (Ok(before), Ok(after)) => shown(path, before.as_ref(), after.as_ref()),
     };
     Some(FileChange { path: path.to_string(), change, diff, note })
 }
 
-fn shown(path: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> (String, Option<&'static str>) {
-    let size = |bytes: Option<&[u8]>| bytes.unwrap_or_default().len();
-    if !before.is_none_or(is_text) || !after.is_none_or(is_text) {
+fn shown(path: &str, before: Option<&Measured>, after: Option<&Measured>) -> (String, Option<&'static str>) {
+    if !before.is_none_or(Measured::is_text) || !after.is_none_or(Measured::is_text) {
         return (format!("not text: {} before, {} after\n", measured(before), measured(after)), None);
     }
+    let size = |side: Option<&Measured>| side.map_or(0, |read| read.length);
     if size(before) + size(after) > LARGEST {
-        let lines = |bytes: Option<&[u8]>| counted(memchr::memchr_iter(b'\n', bytes.unwrap_or_default()).count() + 1);
+        let lines = |side: Option<&Measured>| counted(side.map_or(0, |read| read.lines));
         return (format!("too large to show: {} before, {} after\n", lines(before), lines(after)), None);
     }
+    let (before, after) = (before.map(|read| &*read.start), after.map(|read| &*read.start));
     let text = |bytes: Option<&[u8]>| without_private_keys(bytes.unwrap_or_default()).into_owned();
     let (mut before_text, mut after_text) = (text(before), text(after));
     let is_redacted =
@@ -155,11 +197,11 @@ pub fn without_private_keys(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// `1234 bytes (sha256 3f9c…)`
-fn measured(bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else { return "nothing".to_string() };
-    let hash: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let unit = if bytes.len() == 1 { "byte" } else { "bytes" };
-    format!("{} {unit} (sha256 {hash})", bytes.len())
+fn measured(side: Option<&Measured>) -> String {
+    let Some(read) = side else { return "nothing".to_string() };
+    let hash: String = read.sha256().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let unit = if read.length == 1 { "byte" } else { "bytes" };
+    format!("{} {unit} (sha256 {hash})", read.length)
 }
 
 fn counted(lines: usize) -> String {
@@ -261,7 +303,7 @@ mod tests {
     use super::*;
 
     fn change(path: &str, before: Option<&str>, after: Option<&str>) -> Option<FileChange> {
-        let read = |text: Option<&str>| text.map(|text| Ok(text.as_bytes().to_vec()));
+        let read = |text: Option<&str>| text.map(|text| Measured::of(&text.as_bytes().into()));
         file_change(path, read(before), read(after))
     }
 
@@ -311,9 +353,15 @@ mod tests {
         let large = |line: &str| line.repeat(LARGEST / line.len());
         let found = change("/etc/x", Some(&large("abc\n")), Some(&large("abcdefg\n"))).unwrap();
         assert_eq!(found.diff, "too large to show: 1048577 lines before, 524289 lines after\n");
-        let keyring = file_change("/etc/k.gpg", None, Some(Ok(vec![0x99, 0, 0xff]))).unwrap();
+        let keyring =
+            file_change("/etc/k.gpg", None, Some(Measured::of(&[0x99_u8, 0, 0xff].as_slice().into()))).unwrap();
         assert!(keyring.diff.starts_with("not text: nothing before, 3 bytes (sha256 "), "{}", keyring.diff);
-        let unreadable = file_change("/etc/x", Some(Err("its gzip data is broken".into())), Some(Ok(vec![]))).unwrap();
+        let unreadable = file_change(
+            "/etc/x",
+            Some(Err("its gzip data is broken".into())),
+            Some(Measured::of(&[].as_slice().into())),
+        )
+        .unwrap();
         assert_eq!(unreadable.diff, "cannot be shown: its gzip data is broken\n");
     }
 

@@ -204,7 +204,8 @@ fn the_server_merges_as_foretold() {
     let nothing = json!({});
     let two = image(json!({"allowedRegistries": ["a.io"], "insecureRegistries": ["i.io"]}));
     let one = image(json!({"allowedRegistries": ["b.io", "c.io"]}));
-    let cases: Vec<(Vec<(&[&str], Value)>, Value)> = vec![
+    type Writes<'a> = Vec<(&'a [&'a str], Value)>;
+    let cases: Vec<(Writes, Value)> = vec![
         (
             vec![(&ours, policy("p0", &["a.io", "b.io"], repository.clone()))],
             policy("p0", &["b.io", "c.io"], exact.clone()),

@@ -1,6 +1,6 @@
 //! `oc imagepolicy diff`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -299,9 +299,10 @@ impl Report for DifferenceReport {
     }
 }
 
-/// So many rows and lines are shown to a person who did not ask for all of them with `-o wide`.
+/// So many rows, lines and names are shown to a person who did not ask for all of them with `-o wide`.
 const ROWS: usize = 200;
 const LINES: usize = 400;
+const NAMES: usize = 20;
 
 /// What changes, as a person sees it: each group of pools, by scope, then by file.
 pub(super) fn print_difference(difference: &Difference, t: &mut Terminal) -> io::Result<()> {
@@ -322,10 +323,11 @@ pub(super) fn print_difference(difference: &Difference, t: &mut Terminal) -> io:
 fn print_group(group: &DifferenceGroup, policy: Option<&FileChange>, t: &mut Terminal) -> io::Result<()> {
     if let Some(namespace) = &group.namespace {
         t.end_line()?;
-        let also = group.also_in.iter().map(|other| format!(", {other}")).collect::<String>();
-        let noun = if also.is_empty() { "namespace" } else { "namespaces" };
-        let text = format!("In {noun} {namespace}{also}, by a policy of its own, instead or besides:");
-        let text = if also.is_empty() { text } else { text.replace("a policy of its own", "policies of their own") };
+        let names: Vec<&String> = std::iter::once(namespace).chain(&group.also_in).collect();
+        let text = match names.len() {
+            1 => format!("In namespace {namespace}, by a policy of its own, instead or besides:"),
+            _ => format!("In namespaces {}, by policies of their own, instead or besides:", listed(&names, t)),
+        };
         paragraph(t, Style::Bold, &text)?;
     }
     for (refusals, when) in [(&group.refused_before, "now"), (&group.refused_after, "with this change")] {
@@ -347,20 +349,70 @@ fn print_group(group: &DifferenceGroup, policy: Option<&FileChange>, t: &mut Ter
     if !group.unchanged.is_empty() {
         t.end_line()?;
         let scopes: Vec<String> = group.unchanged.iter().map(|scope| in_words(scope)).collect();
-        paragraph(t, Style::Plain, &format!("Nothing changes here for: {}", scopes.join(", ")))?;
+        paragraph(t, Style::Plain, &format!("Nothing changes here for: {}", listed(&scopes, t)))?;
     }
     if group.namespace.is_none() && !group.also_in.is_empty() {
         t.end_line()?;
-        let (noun, has) = if group.also_in.len() == 1 { ("namespace", "has") } else { ("namespaces", "have") };
-        let text = format!("The same in {noun} {}, which {has} a policy of their own.", group.also_in.join(", "));
-        let text = if group.also_in.len() == 1 { text.replace("of their own", "of its own") } else { text };
+        let text = match group.also_in.as_slice() {
+            [one] => format!("The same in namespace {one}, which has a policy of its own."),
+            many => format!("The same in namespaces {}, which have policies of their own.", listed(many, t)),
+        };
         paragraph(t, Style::Plain, &text)?;
     }
+    let mut alike: Vec<((Change, &str), Vec<&str>)> = Vec::new();
+    let mut known: HashMap<(Change, &str), usize> = HashMap::new();
     for file in &group.files {
+        match said_of_many(file, policy) {
+            Some(text) => {
+                let position = *known.entry((file.change, text)).or_insert(alike.len());
+                match alike.get_mut(position) {
+                    Some((_, paths)) => paths.push(&file.path),
+                    None => alike.push(((file.change, text), vec![&file.path])),
+                }
+            }
+            None => {
+                t.end_line()?;
+                print_file(file, t)?;
+            }
+        }
+    }
+    for ((change, text), paths) in alike {
+        let names = listed(&paths, t);
         t.end_line()?;
-        print_file(file, policy, t)?;
+        paragraph(t, Style::Bold, &format!("{} {names}: {}", word(change), text.trim_end()))?;
     }
     Ok(())
+}
+
+/// The first of many names, and how many there are more.
+fn listed<S: AsRef<str>>(names: &[S], t: &Terminal) -> String {
+    let shown = if t.wide() { names.len() } else { NAMES };
+    let first: Vec<&str> = names.iter().take(shown).map(AsRef::as_ref).collect();
+    match names.len().checked_sub(shown) {
+        Some(more) if more > 0 => format!("{} and {more} more", first.join(", ")),
+        _ => first.join(", "),
+    }
+}
+
+/// What is true of many namespaces' files is told once.
+fn said_of_many<'f>(file: &'f FileChange, policy: Option<&FileChange>) -> Option<&'f str> {
+    if !file.path.starts_with(NAMESPACE_POLICIES) {
+        return None;
+    }
+    if changed_lines(file).next().is_none() {
+        return Some(&file.diff);
+    }
+    let is_like_policy =
+        policy.is_some_and(|policy| policy.change == file.change && changed_lines(policy).eq(changed_lines(file)));
+    is_like_policy.then_some("the same lines as policy.json")
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Added => "Added",
+        Change::Removed => "Removed",
+        Change::Changed => "Changed",
+    }
 }
 
 fn paragraph(t: &mut Terminal, style: Style, text: &str) -> io::Result<()> {
@@ -409,19 +461,8 @@ fn answers_in_words(before: &NodeAnswer, after: &NodeAnswer) -> (String, String)
     (in_full(before), in_full(after))
 }
 
-fn print_file(file: &FileChange, policy: Option<&FileChange>, t: &mut Terminal) -> io::Result<()> {
-    let word = match file.change {
-        Change::Added => "Added",
-        Change::Removed => "Removed",
-        Change::Changed => "Changed",
-    };
-    t.put(Style::Bold, &format!("{word} {}", file.path))?;
-    let is_like_policy = file.path.starts_with(NAMESPACE_POLICIES)
-        && policy.is_some_and(|policy| policy.change == file.change && changed_lines(policy).eq(changed_lines(file)));
-    if is_like_policy {
-        t.put(Style::Dim, ", as policy.json")?;
-        return t.end_line();
-    }
+fn print_file(file: &FileChange, t: &mut Terminal) -> io::Result<()> {
+    t.put(Style::Bold, &format!("{} {}", word(file.change), file.path))?;
     if let Some(note) = file.note {
         t.put(Style::Dim, &format!(" ({note})"))?;
     }
@@ -511,7 +552,10 @@ fn write_group(root: &Path, group: &DifferenceGroup, sides: &[Side<'_>]) -> Resu
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ',' | '.');
     let name = group.pools.join(",").replace(|c| !is_plain(c), "_");
     let name = name.trim_start_matches('.');
-    for file in &group.files {
+    if let Some(file) = group.files.iter().find(|file| file.is_left_out()) {
+        super::say("incomplete", &format!("{} and others are left out: together they are too large", file.path));
+    }
+    for file in group.files.iter().filter(|file| !file.is_left_out()) {
         let (Some(content), Some(path)) = (side.contents.get(&file.path), below(&file.path)) else { continue };
         let path = root.join(name).join(path);
         let bytes = content.bytes().unwrap_or_else(|why| format!("cannot be read: {why}\n").into_bytes());

@@ -28,8 +28,15 @@ pub struct FileChange {
     pub note: Option<&'static str>,
 }
 
+impl FileChange {
+    /// Whether it was not even put together, since it is one of very many large ones.
+    pub fn is_left_out(&self) -> bool {
+        self.diff == UNSHOWN
+    }
+}
+
 /// What becomes of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Change {
     /// There was none.
     Added,
@@ -160,7 +167,7 @@ fn shown(path: &str, before: Option<&Measured>, after: Option<&Measured>) -> (St
     }
     let size = |side: Option<&Measured>| side.map_or(0, |read| read.length);
     if size(before) + size(after) > LARGEST {
-        let lines = |side: Option<&Measured>| counted(side.map_or(0, |read| read.lines));
+        let lines = |side: Option<&Measured>| side.map_or("nothing".to_string(), |read| counted(read.lines));
         return (format!("too large to show: {} before, {} after\n", lines(before), lines(after)), None);
     }
     let (before, after) = (before.map(|read| &*read.start), after.map(|read| &*read.start));

@@ -624,6 +624,26 @@ fn in_force_once_it_is_rendered_and_stale_when_objects_change() {
     assert_eq!(from, "Image/cluster spec.registrySources.signedRegistries[0].sigRequiredRegistriesOrImages[0]");
 }
 
+/// An object of ours that stands in for one of the API stays in its place; one that the API has got since is the API's.
+#[test]
+fn what_is_delivered_in_place_of_an_object_stays_so() {
+    let cluster = [image(json!({})), version("5.2")];
+    let mut snapshot = snapshot_of(Source::Manifests, &cluster);
+    let over = [image(json!({"allowedRegistries": ["quay.io"]})), cip("p", &["quay.io/p"])];
+    snapshot.deliver(over.into_iter().map(|object| (object, Origin::Live))).unwrap();
+    let compiled = compile(&snapshot, Release::newest());
+    let machine_configs = overlay::machine_configs(&snapshot, &compiled, ours(&compiled)).unwrap();
+    let later = |more: &[Value]| {
+        let all: Vec<Value> = cluster.iter().chain(&machine_configs).chain(more).cloned().collect();
+        let mut later = snapshot_of(Source::MustGather, &all);
+        overlay::unfold(&mut later);
+        let compiled = compile(&later, Release::newest());
+        scopes(&file(ours(&compiled), POLICY).unwrap(), "docker")
+    };
+    assert_eq!(later(&[]), expected(&[("quay.io", ACCEPT), ("quay.io/p", SIGSTORE)]));
+    assert_eq!(later(&[cip("p", &["quay.io/q"])]), expected(&[("quay.io", ACCEPT), ("quay.io/q", SIGSTORE)]));
+}
+
 /// Clusters whose API or controller lacks policies: the overlay delivers them, and knows later what it was made from.
 #[test]
 fn policies_for_clusters_that_have_none() {

@@ -285,3 +285,49 @@ fn a_cluster_without_the_api_gets_the_same_policy() {
     assert!(story.object("machineconfig", "99-worker-imagepolicy").is_none());
     assert_eq!(story.settled("worker-0"), before);
 }
+
+/// Everything by MachineConfigs: nodes get the same files as from objects, and no object of the API changes.
+#[test]
+fn by_machine_configs_nodes_get_what_objects_would_give_them() {
+    use Verdict::{AcceptsAnything, Rejects, RequiresSignature};
+    let images = ["quay.io/allowed/x", "registry.ci.openshift.org/a", "example.com/global/b", "other.io/c"];
+    let mirrors = "---\napiVersion: config.openshift.io/v1\nkind: ImageDigestMirrorSet\nmetadata: {name: m}\nspec:\n  imageDigestMirrors:\n  - source: example.com/global\n    mirrors: [mirror.example.com/global]\n";
+    let manifests = |story: &Story| {
+        let all = format!(
+            "{}---\n{}{mirrors}",
+            image(""),
+            seeds_policy("v1", "[registry.ci.openshift.org, example.com/global]")
+        );
+        story.file("all.yaml", &all)
+    };
+    let mut by_objects = Story::begin("4.21.4", false, "");
+    let file = manifests(&by_objects);
+    by_objects.run(0, &["apply", "-f", &file, "--yes", "--force=IMP402"]);
+    let expected = by_objects.settled("worker-0");
+
+    let mut story = Story::begin("4.21.4", false, "");
+    let before = story.settled("worker-0");
+    let file = manifests(&story);
+    let arguments = ["apply", "-f", &file, "--yes", "--force=IMP402", "--as", "machineconfigs"];
+    story.run(0, &arguments);
+    assert!(story.object("clusterimagepolicies.config.openshift.io", "p0").is_none());
+    assert_eq!(story.object("images.config.openshift.io", "cluster").unwrap()["spec"], serde_json::json!({}));
+    let after = story.settled("worker-0");
+    for (path, bytes) in &expected {
+        let (wanted, found) =
+            (String::from_utf8_lossy(bytes), after.get(path).map(|bytes| String::from_utf8_lossy(bytes)));
+        assert_eq!(found.as_deref(), Some(&*wanted), "{path}");
+    }
+    let verdicts = [AcceptsAnything, RequiresSignature, RequiresSignature, Rejects];
+    assert_eq!(story.verdicts(&after, &images), verdicts);
+    assert_eq!(by_objects.verdicts(&expected, &images), verdicts);
+    // Known later, and the same once more changes nothing.
+    assert_eq!(story.json(&["explain"])["source"]["inForce"], "Yes");
+    let by_digest = format!("example.com/global/b@sha256:{}", "a".repeat(64));
+    let told = story.run(0, &["explain", &by_digest]);
+    assert!(told.contains("ClusterImagePolicy/p0") && told.contains("mirror.example.com/global"), "{told}");
+    let again = story.run(0, &arguments);
+    assert!(again.contains("Nothing to do"), "{again}");
+    story.run(0, &["rollback", "--yes"]);
+    assert_eq!(story.settled("worker-0"), before);
+}

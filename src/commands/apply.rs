@@ -56,7 +56,8 @@ Exit codes: 0 written, or nothing to do; 1 not written: somebody refuses it, a g
 pub struct Args {
     #[command(flatten)]
     change: ChangeArgs,
-    /// Bring all of it to the nodes by MachineConfigs of ours instead of objects
+    /// Bring all of it to the nodes by MachineConfigs of ours instead of objects [also: --as machineconfigs, which therefore names no
+    /// user here]
     #[arg(long, help_heading = "Change")]
     as_machineconfigs: bool,
     /// Show the plan and write nothing: client asks the server for nothing but what is there, server lets it try everything out
@@ -96,7 +97,12 @@ enum DryRun {
     Server,
 }
 
-pub fn run(args: Args) -> Answer {
+pub fn run(mut args: Args) -> Answer {
+    // Nobody acts as a user of that name, and many will type it so.
+    if args.connection.as_user.as_deref() == Some("machineconfigs") {
+        args.connection.as_user = None;
+        args.as_machineconfigs = true;
+    }
     let forced = forced(&args.force)?;
     if args.wait && matches!(args.output.format, Format::Json | Format::Yaml) {
         return Err(Error::usage(
@@ -186,12 +192,6 @@ fn forced(codes: &[String]) -> Result<BTreeSet<String>> {
 }
 
 fn wish(args: &Args) -> Result<Wish> {
-    if args.connection.as_user.as_deref() == Some("machineconfigs") {
-        return Err(Error::usage(
-            "--as names a user to act as, as in kubectl",
-            "MachineConfigs instead of objects are asked for with: --as-machineconfigs",
-        ));
-    }
     if args.change.is_empty() {
         return Err(Error::usage("there is nothing to apply", "name it: -f FILE, or --without KIND/NAME"));
     }

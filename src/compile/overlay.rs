@@ -392,7 +392,7 @@ pub fn machine_configs(
             Vec::new(),
         ));
     }
-    let record = record(overlay)?;
+    let record = record(snapshot, overlay)?;
     let config = ignition(overlay.delivered.contents(), compiled.release);
     let object = |pool: String| {
         json!({
@@ -430,12 +430,18 @@ fn has_private_key(keyring: &[u8]) -> bool {
 }
 
 /// What an overlay was made from, so that it is known later: objects that no API holds, and what flags said.
-fn record(overlay: &Overlay) -> Result<String, Vec<Refusal>> {
+fn record(snapshot: &Snapshot, overlay: &Overlay) -> Result<String, Vec<Refusal>> {
     let inline: BTreeMap<&str, String> = match overlay.delivery.inline_keys {
         true => overlay.delivery.keys.iter().map(|(path, key)| (path.as_str(), STANDARD.encode(key))).collect(),
         false => BTreeMap::new(),
     };
-    let record = json!({"objects": overlay.objects, "lookaside": overlay.delivery.lookaside, "inlineKeys": inline});
+    // Which of them stand in for an object that the API has as well: any other one is the API's as soon as the API has it.
+    let is_in_api = |object: &&Value| {
+        let beneath = snapshot.beneath.as_ref().zip(Kind::of_object(object));
+        beneath.is_some_and(|(beneath, kind)| beneath.has_object(kind, object))
+    };
+    let replaces: Vec<String> = overlay.objects.iter().filter(is_in_api).map(name_of).collect();
+    let record = json!({"objects": overlay.objects, "replaces": replaces, "lookaside": overlay.delivery.lookaside, "inlineKeys": inline});
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     // Writing to memory does not fail.
     let _ = gzip.write_all(&serde_json::to_vec(&record).unwrap_or_default());
@@ -488,15 +494,28 @@ fn recorded(object: &Object<api::MachineConfig>) -> Option<Value> {
     serde_json::from_slice(&plain).ok()
 }
 
-/// Takes in the objects that our MachineConfigs in the snapshot record. An object that the API holds by now is the API's.
+/// `Kind/name` or `Kind/namespace/name`.
+fn name_of(object: &Value) -> String {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let namespace = text("/metadata/namespace");
+    let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+    format!("{}/{namespace}{}", text("/kind"), text("/metadata/name"))
+}
+
+/// Takes in the objects that our MachineConfigs in the snapshot record. An object that the API did not have then and has by now is
+/// the API's.
 pub fn unfold(snapshot: &mut Snapshot) {
     let Some(ours) = snapshot.machine_configs.iter().find(|object| is_ours(object)) else { return };
     let origin = ours.origin.clone();
-    let objects: Vec<(Value, Origin)> = recorded_objects(ours)
-        .into_iter()
-        .filter(|object| Kind::of_object(object).is_some_and(|kind| !snapshot.has_object(kind, object)))
-        .map(|object| (object, origin.clone()))
-        .collect();
+    let record = recorded(ours).unwrap_or_default();
+    let replaces: BTreeSet<&str> =
+        record.get("replaces").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let counts = |object: &Value| {
+        Kind::of_object(object)
+            .is_some_and(|kind| !snapshot.has_object(kind, object) || replaces.contains(&*name_of(object)))
+    };
+    let objects: Vec<(Value, Origin)> =
+        recorded_objects(ours).into_iter().filter(counts).map(|object| (object, origin.clone())).collect();
     if objects.is_empty() {
         return;
     }
@@ -646,11 +665,6 @@ pub fn in_words(snapshot: &Snapshot, compiled: &Compiled, machine_config: &str) 
 pub fn made_from(overlay: &Overlay, snapshot: &Snapshot) -> String {
     let image = snapshot.image.as_ref().filter(|_| !overlay.signed.is_empty());
     let image = image.map(|image| image.reference.to_string());
-    let objects = overlay.objects.iter().map(|object| {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let namespace = text("/metadata/namespace");
-        let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-        format!("{}/{namespace}{}", text("/kind"), text("/metadata/name"))
-    });
+    let objects = overlay.objects.iter().map(name_of);
     image.into_iter().chain(objects).collect::<Vec<_>>().join(", ")
 }

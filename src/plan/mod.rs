@@ -348,6 +348,12 @@ fn written(object: &Value, before: Option<&Value>) -> Step {
         }
         after = apply_locally(before, &manifest);
     }
+    if ends_signed_registries(object) && annotation(&manifest).is_none() {
+        // A file without the field leaves the annotation alone; this one had it, and what is sent says nothing of it any more.
+        if let Some(annotations) = after.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            annotations.shift_remove(ANNOTATION);
+        }
+    }
     let takes_over = before.is_some_and(|before| taken_over(before).is_some());
     let (action, reason) = match before {
         None => (Action::Create, "it is not there yet".to_string()),
@@ -366,6 +372,16 @@ fn written(object: &Value, before: Option<&Value>) -> Step {
         after: Some(after),
         takes_over,
     }
+}
+
+/// An Image with an empty list, as opposed to one without any.
+fn ends_signed_registries(object: &Value) -> bool {
+    let list = object.pointer("/spec/registrySources/signedRegistries").and_then(Value::as_array);
+    list.is_some_and(Vec::is_empty)
+}
+
+fn annotation(object: &Value) -> Option<&Value> {
+    object.pointer("/metadata/annotations")?.get(ANNOTATION)
 }
 
 fn deleted(kind: Kind, raw: &Value) -> Step {
@@ -404,7 +420,7 @@ fn manifest(object: &Value, before: Option<&Value>) -> Value {
     {
         spec.shift_remove("registrySources");
     }
-    let recorded = before.and_then(|before| before.pointer("/metadata/annotations")?.get(ANNOTATION)).cloned();
+    let recorded = before.and_then(annotation).cloned();
     let is_our_own = before.is_some_and(|before| ownership::owns_annotation(before, ANNOTATION));
     let annotation = match (field, recorded) {
         (Some(Value::Array(list)), Some(_)) if list.is_empty() => (!is_our_own).then(|| Value::from("[]\n")),

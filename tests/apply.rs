@@ -640,6 +640,66 @@ fn others_write_too() {
     drop(operator);
 }
 
+/// Where the API has no ClusterImagePolicy, MachineConfigs of ours deliver it.
+#[test]
+fn clusters_without_the_kind_and_objects_as_machine_configs() {
+    let server = ControlPlane::start(Options::default());
+    let cluster = Cluster { version: "4.17.9".into(), ..Cluster::default() };
+    let operator = Operator::install(&server, &cluster, "");
+    let crds = ["clusterimagepolicies.config.openshift.io", "imagepolicies.config.openshift.io"];
+    let deleted = server.kubectl(&[&["delete", "crd"], &crds[..]].concat());
+    assert!(deleted.status.success(), "{}", text(&deleted.stderr));
+    let place = Place::new();
+    let files = |operator: &Operator| nodes(operator);
+    let before = files(&operator);
+    let file = place.file("team.yaml", &[policy("team", &["registry.example.com/team"])]);
+    let written = eventually(|| {
+        let output = place.run(&server, "admin", &["apply", "-f", &file, "--yes"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        (output.status.code() == Some(0)).then_some(said.clone()).ok_or(said)
+    });
+    assert!(words(&written).contains("this cluster's API has no ClusterImagePolicy: MachineConfigs of ours bring ClusterImagePolicy/team to the nodes"), "{written}");
+    assert!(written.contains("99-worker-imagepolicy created"), "{written}");
+    roll(&operator);
+    assert!(policy_json(&operator)["transports"]["docker"]["registry.example.com/team"][0]["keyData"].is_string());
+    assert!(
+        text(&operator.node_files("worker-0")["/etc/containers/registries.d/sigstore-registries.yaml"])
+            .contains("registry.example.com/team")
+    );
+    assert!(place.must(&server, 0, &["apply", "-f", &file, "--yes"]).contains("Nothing to do"));
+    // A second one joins it; the first goes.
+    let more = place.file("more.yaml", &[policy("more", &["registry.example.com/more"])]);
+    let shown = place.must(&server, 0, &["apply", "-f", &more, "--without", "ClusterImagePolicy/team", "--yes"]);
+    assert!(shown.contains("99-worker-imagepolicy configured"), "{shown}");
+    roll(&operator);
+    let docker = policy_json(&operator)["transports"]["docker"].clone();
+    assert!(
+        docker["registry.example.com/more"].is_array() && docker["registry.example.com/team"].is_null(),
+        "{docker:#}"
+    );
+    place.must(&server, 0, &["apply", "--without", "ClusterImagePolicy/more", "--yes"]);
+    roll(&operator);
+    assert_eq!(files(&operator), before);
+    let back = place.must(&server, 0, &["rollback", "--yes"]);
+    assert!(back.contains("99-worker-imagepolicy created"), "{back}");
+    roll(&operator);
+    assert!(policy_json(&operator)["transports"]["docker"]["registry.example.com/more"].is_array());
+    place.must(&server, 0, &["apply", "--without", "ClusterImagePolicy/more", "--yes"]);
+
+    // The same where the API has it and nobody wants an object.
+    operator.set_version("4.21.4");
+    let sources = image(json!({"insecureRegistries": ["lab.example.com"]}));
+    let all = place.file("all.yaml", &[sources]);
+    let shown = place.must(&server, 0, &["apply", "-f", &all, "--as-machineconfigs", "--yes"]);
+    assert!(
+        shown.contains("99-worker-imagepolicy created") && !shown.contains("image.config.openshift.io/cluster"),
+        "{shown}"
+    );
+    roll(&operator);
+    assert!(text(&operator.node_files("worker-0")["/etc/containers/registries.conf"]).contains("lab.example.com"));
+    assert!(place.must(&server, 0, &["apply", "-f", &all, "--as-machineconfigs", "--yes"]).contains("Nothing to do"));
+}
+
 fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let begin = Instant::now();
     loop {

@@ -16,7 +16,7 @@ use super::plan_report::{FreezeDoc, GuardDoc, PlanReport, target};
 use super::writing::{Written, back_up, can_confirm, confirm, refused, say_half, server, undo};
 use super::{Answer, OutputArgs, rollout, say};
 use crate::cluster::{self, Confirmed, ConnectionArgs, Denial, Reply, Writer, platform_pods};
-use crate::compile::compile;
+use crate::compile::{compile, overlay};
 use crate::error::{Error, Result};
 use crate::files::backup::{self, Change};
 use crate::files::{self, ReadOptions};
@@ -369,6 +369,7 @@ impl<'a> Planner<'a> {
         let is_refused = !refusals.is_empty();
         let mut report = PlanReport::new(self.before, &after, &steps);
         report.header.notes.extend(draft.notes.iter().cloned());
+        report.header.notes.extend(about_keys(&after));
         report.freeze = freeze.map(|freeze| FreezeDoc::new(&freeze, &steps));
         if is_refused || steps.is_empty() {
             report.header.refusals = refusals;
@@ -401,6 +402,18 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Keyrings that nobody brings to the nodes, and those that nobody needs.
+fn about_keys(after: &Loaded) -> Vec<String> {
+    let overlay = after.compiled.overlay();
+    let missing = overlay.map(|overlay| overlay::missing_keys(&after.snapshot, overlay)).unwrap_or_default();
+    let mut notes: Vec<String> = missing.iter().filter_map(overlay::MissingKey::in_words).collect();
+    let signed = overlay.map(|overlay| overlay.signed.as_slice()).unwrap_or_default();
+    let keys = after.snapshot.delivery.keys.keys();
+    let unused = keys.filter(|path| signed.iter().all(|signed| *signed.key_path != ***path));
+    notes.extend(unused.map(|path| format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath")));
+    notes
+}
+
 /// The server's no, as an answer.
 fn refusal(step: &Step, denial: &Denial) -> Refusal {
     let cause = |path: &str, value: &str| Cause {
@@ -418,6 +431,12 @@ fn refusal(step: &Step, denial: &Denial) -> Refusal {
     let text = match denial {
         Denial::Conflicts(_) => format!("{}: {denial}; --force-conflicts takes these fields over", step.object),
         Denial::Admission(_) | Denial::Invalid(..) => denial.to_string(),
+        Denial::NotServed => {
+            let asked = step.object.api_version.rsplit('/').next().unwrap_or_default();
+            let others: Vec<&str> =
+                step.kind.info().versions.iter().copied().filter(|version| *version != asked).collect();
+            format!("{}: {denial}; write apiVersion {}/{}", step.object, step.kind.info().group, others.join(" or "))
+        }
         _ => format!("{}: {denial}", step.object),
     };
     Refusal { by: RefusedBy::Api, reason: RefusalReason::Schema, text, causes }

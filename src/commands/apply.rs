@@ -377,11 +377,11 @@ impl<'a> Planner<'a> {
         }
         report.new_findings = plan::new_findings(before, later);
         let images = self.platform_images(&mut report.header.notes)?;
-        report.guards = plan::guards(before, later, &report.new_findings, &images)
-            .into_iter()
-            .map(|guard| GuardDoc { guard, forced: false })
-            .collect();
-        for refusal in plan::still_refused(before, later) {
+        let (refused_before, refused_after) = (plan::refusals(before.0, before.1), plan::refusals(later.0, later.1));
+        let refused = (refused_before.as_slice(), refused_after.as_slice());
+        let guards = plan::guards(before, later, refused, &report.new_findings, &images);
+        report.guards = guards.into_iter().map(|guard| GuardDoc { guard, forced: false }).collect();
+        for refusal in plan::still_refused(refused) {
             report.header.notes.push(format!(
                 "this was refused before and still is, so that nothing reaches the nodes until it is mended: {}",
                 refusal.text

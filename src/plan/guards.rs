@@ -10,7 +10,7 @@ use crate::lint::rules::RULES;
 use crate::lint::{self, Context, Finding, Level};
 use crate::model::node_files::NodeFiles;
 use crate::model::policy::{Sourced, Verdict};
-use crate::model::provenance::{Provenance, Refusal};
+use crate::model::provenance::{Provenance, Refusal, RefusedBy};
 use crate::resolve::Resolver;
 use crate::snapshot::Snapshot;
 
@@ -41,33 +41,24 @@ pub struct PlatformImage {
     pub what: String,
 }
 
-/// A cluster and what follows from it.
-#[derive(Clone, Copy)]
-struct State<'a> {
-    snapshot: &'a Snapshot,
-    compiled: &'a Compiled,
-}
-
-/// Everything that speaks against going from one state to the other. `findings` are the new ones.
+/// Everything that speaks against going from one state to the other. `refused` are the refusals of both ([`refusals`]), `findings`
+/// the new ones.
 pub fn guards(
     before: (&Snapshot, &Compiled),
     after: (&Snapshot, &Compiled),
+    refused: (&[Refusal], &[Refusal]),
     findings: &[Finding],
     images: &[PlatformImage],
 ) -> Vec<Guard> {
-    let before = State { snapshot: before.0, compiled: before.1 };
-    let after = State { snapshot: after.0, compiled: after.1 };
     let mut guards = Vec::new();
-    let known: HashSet<String> = refusals(before).into_iter().map(|refusal| refusal.text).collect();
-    let new: Vec<Refusal> = refusals(after).into_iter().filter(|refusal| !known.contains(&refusal.text)).collect();
+    let known: HashSet<&str> = refused.0.iter().map(|refusal| refusal.text.as_str()).collect();
+    let new: Vec<&Refusal> = refused.1.iter().filter(|refusal| !known.contains(refusal.text.as_str())).collect();
     for refusal in &new {
         let who = match refusal.by {
-            crate::model::provenance::RefusedBy::Api => "the API server would refuse this",
-            crate::model::provenance::RefusedBy::Controller => {
-                "the machine-config-controller would refuse this and write nothing for any pool"
-            }
-            crate::model::provenance::RefusedBy::Node => "nodes could not read their policy, and every pull would fail",
-            crate::model::provenance::RefusedBy::Plugin => "this contradicts itself",
+            RefusedBy::Api => "the API server would refuse this",
+            RefusedBy::Controller => "the machine-config-controller would refuse this and write nothing for any pool",
+            RefusedBy::Node => "nodes could not read their policy, and every pull would fail",
+            RefusedBy::Plugin => "this contradicts itself",
         };
         guards.push(Guard { code: REFUSED.into(), message: format!("{who}: {}", refusal.text) });
     }
@@ -80,17 +71,14 @@ pub fn guards(
 }
 
 /// What was refused before and still is: nothing of the plan reaches a node until that is mended.
-pub fn still_refused(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled)) -> Vec<Refusal> {
-    let known = refusals(State { snapshot: before.0, compiled: before.1 });
-    let known: HashSet<&str> = known.iter().map(|refusal| refusal.text.as_str()).collect();
-    let mut still = refusals(State { snapshot: after.0, compiled: after.1 });
-    still.retain(|refusal| known.contains(refusal.text.as_str()));
-    still
+pub fn still_refused<'r>(refused: (&[Refusal], &'r [Refusal])) -> impl Iterator<Item = &'r Refusal> {
+    let known: HashSet<String> = refused.0.iter().map(|refusal| refusal.text.clone()).collect();
+    refused.1.iter().filter(move |refusal| known.contains(&refusal.text))
 }
 
-/// The controller's, ours, then those of nodes.
-fn refusals(state: State<'_>) -> Vec<Refusal> {
-    match pools::desired(state.snapshot, state.compiled) {
+/// What is refused: by the controller, by us, then by nodes.
+pub fn refusals(snapshot: &Snapshot, compiled: &Compiled) -> Vec<Refusal> {
+    match pools::desired(snapshot, compiled) {
         Err(refusals) => refusals,
         Ok(truth) => truth.groups.iter().flat_map(|group| group.files.check()).collect(),
     }
@@ -98,15 +86,18 @@ fn refusals(state: State<'_>) -> Vec<Refusal> {
 
 /// What lint finds after that it did not find before, by rule, object and field.
 pub fn new_findings(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled)) -> Vec<Finding> {
-    let found = lint::run(&Context::new(after.0, after.1), RULES).findings;
-    if found.is_empty() {
-        return found;
-    }
+    let run = |state: (&Snapshot, &Compiled)| lint::run(&Context::new(state.0, state.1), RULES).findings;
+    // Both take their time on a large cluster.
+    let (earlier, found) = std::thread::scope(|threads| {
+        let earlier = threads.spawn(|| run(before));
+        let found = run(after);
+        (earlier.join().unwrap_or_default(), found)
+    });
     let key = |finding: &Finding| {
         let object = &finding.object;
         (finding.rule.code, object.kind.clone(), object.namespace.clone(), object.name.clone(), finding.path.clone())
     };
-    let known: HashSet<_> = lint::run(&Context::new(before.0, before.1), RULES).findings.iter().map(key).collect();
+    let known: HashSet<_> = earlier.iter().map(key).collect();
     found.into_iter().filter(|finding| !known.contains(&key(finding))).collect()
 }
 
@@ -132,11 +123,11 @@ pub fn platform_images(snapshot: &Snapshot) -> Vec<PlatformImage> {
     images.into_iter().collect()
 }
 
-fn lost_images(before: State<'_>, after: State<'_>, images: &[PlatformImage]) -> Vec<Guard> {
-    let Ok(truth) = pools::desired(after.snapshot, after.compiled) else { return Vec::new() };
-    let earlier = match pools::desired(before.snapshot, before.compiled) {
+fn lost_images(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled), images: &[PlatformImage]) -> Vec<Guard> {
+    let Ok(truth) = pools::desired(after.0, after.1) else { return Vec::new() };
+    let earlier = match pools::desired(before.0, before.1) {
         Ok(truth) => truth,
-        Err(_) => pools::rendered(before.snapshot, before.compiled),
+        Err(_) => pools::rendered(before.0, before.1),
     };
     let mut guards = Vec::new();
     for group in &truth.groups {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::compile::overlay::{self, has_our_name, is_ours};
+use crate::compile::overlay::{self, is_ours};
 use crate::compile::signed_registries::ANNOTATION;
 use crate::compile::{Compiled, compile};
 use crate::merge::apply_locally;
@@ -25,7 +25,7 @@ use crate::model::provenance::{ObjectRef, Refusal};
 use crate::model::release::Release;
 use crate::snapshot::{Change, Delivery, GapReason, Kind, Origin, Recognised, Snapshot, Source};
 
-pub use guards::{Guard, PlatformImage, guards, new_findings, platform_images, still_refused};
+pub use guards::{Guard, PlatformImage, guards, new_findings, platform_images, refusals, still_refused};
 pub use order::{Freeze, Ordered, order};
 pub use ownership::{Leftover, is_taken_over, leftovers, taken_over};
 
@@ -506,12 +506,6 @@ pub fn machine_configs(live: &Snapshot, after: &Snapshot, compiled: &Compiled) -
         steps.push(step);
     }
     Ok(steps)
-}
-
-/// MachineConfigs with a name of ours that somebody else made.
-pub fn foreign_overlays(live: &Snapshot) -> impl Iterator<Item = &str> {
-    let all = live.machine_configs.iter().filter(|there| has_our_name(there) && !is_ours(there));
-    all.map(|there| there.metadata.name.as_str())
 }
 
 fn impossible(refusals: &[Refusal]) -> Objection {

@@ -268,7 +268,7 @@ mod tests {
         let none = image(&[]);
         // Policies first, where nothing speaks against it.
         assert_eq!(
-            ordered(&[none.clone()], &[image(&["a.io"]), a.clone()], &[]).0,
+            ordered(std::slice::from_ref(&none), &[image(&["a.io"]), a.clone()], &[]).0,
             ["ClusterImagePolicy/a", "Image/cluster"]
         );
         // The list must grow before the policy that needs it.

@@ -1,6 +1,7 @@
 //! The only code that talks to an API server: [`connect`] settles which one and who one is to it, [`read()`] turns its objects
 //! into a [`crate::snapshot::Snapshot`], [`watch`] follows them. No discovery: the kinds are those of [`crate::snapshot::KINDS`].
 
+mod client;
 mod connection;
 mod exec;
 mod kubeconfig;

@@ -14,7 +14,7 @@ use kube::client::Body;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{Connection, plain};
+use super::{Connection, client, plain};
 use crate::error::{Error, Result};
 
 /// Requests under way at once; `kube` speaks HTTP/1.1, so each has a connection and a TLS handshake of its own.
@@ -185,8 +185,8 @@ enum Failure {
 impl Session {
     /// Must be called within a runtime. Sends nothing yet.
     pub fn new(connection: &Connection) -> Result<Self> {
-        let client = kube::Client::try_from(connection.config.clone()).map_err(|error| Error::Kubeconfig {
-            message: plain(&chain(&error).join(": "), 500),
+        let client = client::client(&connection.config).map_err(|error| Error::Kubeconfig {
+            message: plain(&chain(&*error).join(": "), 500),
             hint: "`oc config view --minify` shows what is used; `oc login` writes it anew".into(),
         })?;
         Ok(Self {

@@ -350,10 +350,12 @@ fn the_documented_role_is_exact() {
     let mut needed: Vec<_> = KINDS
         .iter()
         .map(|info| {
+            // `rollout --watch` watches all but two, and lists even those of which there is one.
             let verbs: &[&str] = match info.only {
-                Some(_) => &["get"],
-                None if info.kind == Kind::MachineConfig => &["get", "list"],
-                None => &["list"],
+                Some(_) if matches!(info.kind, Kind::ControllerConfig | Kind::MachineConfiguration) => &["get"],
+                Some(_) => &["get", "list", "watch"],
+                None if info.kind == Kind::MachineConfig => &["get", "list", "watch"],
+                None => &["list", "watch"],
             };
             let verbs = verbs.iter().map(|verb| verb.to_string()).collect();
             let names = info.only.iter().map(|name| name.to_string()).collect();

@@ -247,6 +247,21 @@ fn who_may_not_see_nodes_sees_pools() {
     assert_eq!(document["gaps"][0]["kind"], "Node");
     assert_eq!(document["nodes"], serde_json::json!([]));
     assert_eq!(pool(&document, "worker")["haveChange"], 2);
+    // The documented role is enough to notice that the one Image has changed.
+    let mut command = program(&server, "reader");
+    command.args(["rollout", "--watch", "--timeout", "12s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let watching = Watching(command.spawn().unwrap());
+    std::thread::sleep(Duration::from_secs(4));
+    let image = |lists: &str| {
+        let patch = format!(r#"{{"spec": {{"registrySources": {lists}}}}}"#);
+        server.kubectl(&["patch", "image.config.openshift.io", "cluster", "--type=merge", "-p", &patch]);
+    };
+    image(r#"{"blockedRegistries": ["evil.example.com"]}"#);
+    let (code, out, err) = watching.end();
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(out.contains("the controller has not rendered this yet"), "{out}{err}");
+    image("null");
+
     // Who may list and not watch sees it too, a little later.
     let lists = role.replace("oc-imagepolicy-reader", "lists").replace("list, watch]", "list]");
     assert!(!lists.contains("watch]"));

@@ -269,8 +269,10 @@ impl Follower {
     /// Tells of what changes, for as long as the connection lasts.
     async fn watch(&self, path: &str, version: &mut String, pause: &mut Duration) -> Result<Ended, Over> {
         let from = utf8_percent_encode(version, NON_ALPHANUMERIC);
-        let url =
-            format!("{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}");
+        let only = self.info.only.map(|name| format!("&{}", only(name))).unwrap_or_default();
+        let url = format!(
+            "{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}{only}"
+        );
         let is_whole = matches!(self.info.kind, Kind::MachineConfigPool | Kind::Node);
         let mut stream = match self.session.open(&url, if is_whole { JSON } else { METADATA_FRAMES }).await {
             Ok(stream) => stream,

@@ -10,13 +10,14 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::plan::taken_over;
+
 /// The field manager of everything that this program writes.
 pub const FIELD_MANAGER: &str = "oc-imagepolicy";
 // Where `signedRegistries` live in a cluster, whose Image has no such field.
 pub use crate::compile::signed_registries::ANNOTATION as SIGNED_REGISTRIES;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-const CLIENT_SIDE_APPLY: &str = "kubectl-client-side-apply";
 /// No object of ours is deeper; below it the file's value counts as a whole.
 const DEEPEST: usize = 128;
 
@@ -58,21 +59,18 @@ fn owners(live: &Value) -> Owners {
         .and_then(|annotations| annotations.get(LAST_APPLIED))
         .and_then(Value::as_str)
         .and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let managed = live.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let Some(managed) = managed.filter(|managed| !managed.is_empty()) else {
+    // What the apply will find: an earlier client-side apply's fields are taken over before it, whatever its manager's name is.
+    let managed = taken_over(live).or_else(|| live.pointer("/metadata/managedFields").cloned());
+    let Some(Value::Array(managed)) = managed.filter(|managed| managed.as_array().is_some_and(|all| !all.is_empty()))
+    else {
         let ours = last_applied.as_ref().map(|object| fields_of(object, 0));
         return Owners { ours, others: Vec::new() };
     };
     let mut owners = Owners { ours: None, others: Vec::new() };
-    for entry in managed {
+    for entry in &managed {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         let Some(fields) = entry.get("fieldsV1") else { continue };
-        let is_ours = match (text("manager"), text("operation")) {
-            (FIELD_MANAGER, "Apply") => true,
-            // `kubectl apply --server-side` takes it over as well, and so does `oc imagepolicy apply`.
-            (CLIENT_SIDE_APPLY, "Update") => last_applied.is_some(),
-            _ => false,
-        } && text("subresource").is_empty();
+        let is_ours = (text("manager"), text("operation"), text("subresource")) == (FIELD_MANAGER, "Apply", "");
         match (is_ours, &mut owners.ours) {
             (false, _) => owners.others.push(fields.clone()),
             (true, Some(ours)) => unite(ours, fields, 0),
@@ -341,13 +339,18 @@ mod tests {
     fn what_an_earlier_file_put_there_goes_with_it() {
         let sources = json!({"f:spec": {"f:registrySources": {"f:blockedRegistries": {}}}});
         let last = json!({LAST_APPLIED: image(json!({"blockedRegistries": ["b.io"]}), json!({})).to_string()});
+        let mut by_kubectl = sources.clone();
+        by_kubectl["f:metadata"] = json!({"f:annotations": {format!("f:{LAST_APPLIED}"): {}}});
         let nothing = json!({});
         for (owners, annotations, stays) in [
             (json!([owner("oc-imagepolicy", "Apply", sources.clone())]), &nothing, false),
-            (json!([owner("oc-imagepolicy", "Update", sources.clone())]), &nothing, true),
+            // A rollback's, which the next apply takes over.
+            (json!([owner("oc-imagepolicy", "Update", sources.clone())]), &nothing, false),
             (json!([owner("kubectl", "Apply", sources.clone())]), &nothing, true),
             (json!([owner("kubectl-edit", "Update", sources.clone())]), &nothing, true),
-            (json!([owner("kubectl-client-side-apply", "Update", sources.clone())]), &last, false),
+            (json!([owner("kubectl-client-side-apply", "Update", by_kubectl.clone())]), &last, false),
+            (json!([owner("argocd-controller", "Update", by_kubectl.clone())]), &last, false),
+            (json!([owner("argocd-controller", "Update", sources.clone())]), &last, true),
             (json!([owner("kubectl-client-side-apply", "Update", sources.clone())]), &nothing, true),
             (
                 json!([

@@ -700,6 +700,118 @@ fn clusters_without_the_kind_and_objects_as_machine_configs() {
     assert!(place.must(&server, 0, &["apply", "-f", &all, "--as-machineconfigs", "--yes"]).contains("Nothing to do"));
 }
 
+/// Whatever an object went through before, the plan is what then happens to it.
+#[test]
+fn what_is_shown_is_what_is_written() {
+    let server = ControlPlane::start(Options::default());
+    let operator = Operator::install(&server, &Cluster::default(), "");
+    let place = Place::new();
+    let scopes = |name: &str| get(&server, &["clusterimagepolicies", name])["spec"]["scopes"].clone();
+    let narrows = |name: &str| {
+        let file = place.file("narrow.yaml", &[policy(name, &["r.example.com/x"])]);
+        for dry_run in ["--dry-run=client", "--dry-run=server"] {
+            let shown = place.must(&server, 0, &["apply", "-f", &file, dry_run, "-o", "wide"]);
+            assert!(shown.contains("-  - r.example.com/y"), "{name} {dry_run}: {shown}");
+        }
+        let written = place.must(&server, 0, &["apply", "-f", &file, "--yes"]);
+        assert!(!written.contains("warning"), "{name}: {written}");
+        assert_eq!(scopes(name), json!(["r.example.com/x"]), "{name}");
+    };
+    let wide = |name: &str| policy(name, &["r.example.com/x", "r.example.com/y"]);
+
+    // Deleted, and brought back by a rollback.
+    let file = place.file("wide.yaml", &[wide("back")]);
+    place.must(&server, 0, &["apply", "-f", &file, "--yes"]);
+    place.must(&server, 0, &["apply", "--without", "ClusterImagePolicy/back", "--yes"]);
+    place.must(&server, 0, &["rollback", "--yes"]);
+    assert_eq!(scopes("back"), json!(["r.example.com/x", "r.example.com/y"]));
+    narrows("back");
+
+    // A client-side apply by another name, as GitOps controllers do it.
+    let theirs =
+        server.kubectl_in(&["apply", "--field-manager=argocd-controller", "-f", "-"], &wide("gitops").to_string());
+    assert!(theirs.status.success(), "{}", text(&theirs.stderr));
+    narrows("gitops");
+
+    // Somebody else comes to own a scope between plan and write: it would stay, which nobody was shown.
+    let file = place.file("race.yaml", &[wide("race")]);
+    place.must(&server, 0, &["apply", "-f", &file, "--yes"]);
+    let file = place.file("race.yaml", &[policy("race", &["r.example.com/x"])]);
+    let proxy = Proxy::start(&server, Some(At::Before(0)));
+    let child = place.through(&proxy, &server, &["apply", "-f", &file, "--yes"]);
+    proxy.when_reached(
+        || {
+            let arguments = ["apply", "--server-side", "--field-manager=gitops", "-f", "-"];
+            assert!(server.kubectl_in(&arguments, &wide("race").to_string()).status.success());
+        },
+        Then::GoOn,
+    );
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("changed in the meantime; nothing was changed"), "{}", text(&output.stderr));
+
+    // The release's own policy, with somebody else's key.
+    let file = place.file("own.yaml", &[policy("openshift", &["quay.io/openshift-release-dev/ocp-release"])]);
+    let said = place.must(&server, 1, &["apply", "-f", &file, "--yes"]);
+    assert!(said.contains("guard[platform-images]"), "{said}");
+
+    // A private key that somebody pasted is in no plan.
+    let mut pasted = wide("pasted");
+    let body = "MHcCAQEEIIVPwvkUB6c0ZQ1tDs5MHnWZJ9tq0j5nQJvHtXhvvEKVoAoGCCqGSM49";
+    let pem =
+        format!("some words\n-----BEGIN EC PRIVATE KEY-----\n{body}\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----\n");
+    pasted["metadata"]["annotations"] = json!({"note": pem});
+    let file = place.file("pasted.yaml", &[pasted]);
+    for format in ["wide", "json", "yaml"] {
+        let output = place.run(&server, "admin", &["apply", "-f", &file, "--dry-run=server", "-o", format]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("some words") && !said.contains(&body[..20]), "{format}: {said}");
+    }
+
+    // A format that shows no plan cannot ask.
+    let said = place.must(&server, 2, &["apply", "-f", &file, "-o", "json"]);
+    assert!(said.contains("--yes"), "{said}");
+    drop(operator);
+}
+
+/// Somebody who sees only part of what decides writes nothing.
+#[test]
+fn what_decides_has_to_be_seen() {
+    let server = ControlPlane::start(Options::default());
+    let operator = Operator::install(&server, &Cluster::default(), "");
+    let place = Place::new();
+    let role = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rbac.yaml")).unwrap();
+    let blind: String = role
+        .replace("imagepolicies, imagedigest", "imagedigest")
+        .replace("machineconfigpools", "no-pools")
+        .replace("controllerconfigs", "no-configs");
+    server.apply(&blind);
+    for role in ["reader", "writer"] {
+        let role = format!("--clusterrole=oc-imagepolicy-{role}");
+        let name = role.replace("--clusterrole=", "");
+        assert!(server.kubectl(&["create", "clusterrolebinding", &name, &role, "--user=reader"]).status.success());
+    }
+    let file = place.file("image.yaml", &[image(json!({"insecureRegistries": ["lab.example.com"]}))]);
+    let said = eventually(|| {
+        let output = place.run(&server, "reader", &["apply", "-f", &file, "--yes"]);
+        let said = text(&output.stderr);
+        let is_it = output.status.code() == Some(2) && said.contains("cannot be told");
+        is_it.then_some(said.clone()).ok_or(said)
+    });
+    assert!(said.contains("docs/rbac.yaml"), "{said}");
+    assert!(place.backups().is_empty());
+    // Without the release's own list of images the guard says so.
+    server.apply(&role.replace("controllerconfigs", "no-configs"));
+    eventually(|| {
+        let output = place.run(&server, "reader", &["apply", "-f", &file, "--dry-run=server"]);
+        let said = words(&(text(&output.stdout) + &text(&output.stderr)));
+        let is_it =
+            output.status.code() == Some(0) && said.contains("images of the release stay pullable was not looked at");
+        is_it.then_some(()).ok_or(said)
+    });
+    drop(operator);
+}
+
 fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let begin = Instant::now();
     loop {

@@ -105,6 +105,8 @@ pub enum Denial {
     Conflicts(Vec<FieldConflict>),
     /// It is not what it was any more, or is there all of a sudden.
     Changed,
+    /// The server would make something else of it than was shown.
+    Unforeseen,
     /// It is gone, or its namespace is.
     NotFound(String),
     /// The server does not have the kind in that version.
@@ -145,6 +147,7 @@ impl fmt::Display for Denial {
                 f.write_str(&named.collect::<Vec<_>>().join(", "))
             }
             Self::Changed => f.write_str("it was changed in the meantime"),
+            Self::Unforeseen => f.write_str("the server would make something else of it than was shown"),
             Self::NotServed => f.write_str("the server does not have this kind in this version"),
             Self::NotFound(text) | Self::Forbidden(text) | Self::Admission(text) | Self::Invalid(text, _) => {
                 f.write_str(text)
@@ -238,7 +241,17 @@ impl Writer {
             return self.apply(&step.manifest, Seen::As(seen), after, force, mode).await;
         }
         match self.set_managed_fields(seen, taken_over, mode).await? {
-            Reply::Done(ours) => self.apply(&step.manifest, Seen::As(&ours), after, force, mode).await,
+            Reply::Done(ours) => {
+                // What the server makes of it could not be tried out before.
+                let tried = self.apply(&step.manifest, Seen::As(&ours), None, force, Mode::DryRun).await?;
+                match (&tried, after) {
+                    (Reply::Done(answer), Some(after)) if !same_content(answer, after) => {
+                        Ok(Reply::Refused(Denial::Unforeseen))
+                    }
+                    (Reply::Done(_), _) => self.apply(&step.manifest, Seen::As(&ours), after, force, mode).await,
+                    (Reply::Refused(_), _) => Ok(tried),
+                }
+            }
             refused => Ok(refused),
         }
     }
@@ -365,7 +378,7 @@ impl Writer {
     }
 
     /// Sends until it is settled whether the object is still what was seen: somebody writing its status changes the version of an
-    /// object, but not the object. One that is `after` already was written by an attempt whose answer was lost.
+    /// object, but neither the object nor who owns what in it (on which it depends what an apply makes of it). One that is `after` already was written by an attempt whose answer was lost.
     async fn guarded(
         &self,
         target: &Target,
@@ -385,7 +398,9 @@ impl Writer {
                 return Ok(Reply::Done(now));
             }
             match seen {
-                Seen::As(seen) if is_same_object(&now, seen) && same_content(&now, seen) => latest = Some(now),
+                Seen::As(seen) if is_same_object(&now, seen) && same_content(&now, seen) && same_owners(&now, seen) => {
+                    latest = Some(now);
+                }
                 _ => return Ok(reply),
             }
         }
@@ -515,6 +530,25 @@ fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
 
 fn is_same_object(a: &Value, b: &Value) -> bool {
     text(a, "/metadata/uid") == text(b, "/metadata/uid")
+}
+
+/// Of what people write; when they wrote it does not matter.
+fn same_owners(a: &Value, b: &Value) -> bool {
+    let owners = |object: &Value| -> Vec<[Value; 4]> {
+        let all = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let of = |entry: &Value| {
+            ["manager", "operation", "apiVersion", "fieldsV1"].map(|key| entry.get(key).cloned().unwrap_or_default())
+        };
+        let entries = all.into_iter().flatten().filter(|entry| text(entry, "/subresource").is_empty());
+        entries.map(of).collect()
+    };
+    let (mut a, b) = (owners(a), owners(b));
+    // The order follows the times.
+    a.len() == b.len()
+        && b.iter().all(|entry| {
+            let found = a.iter().position(|other| other == entry);
+            found.map(|index| a.swap_remove(index)).is_some()
+        })
 }
 
 #[cfg(test)]

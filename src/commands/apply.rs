@@ -113,7 +113,7 @@ pub fn run(mut args: Args) -> Answer {
     let wish = wish(&args)?;
     if args.dry_run == DryRun::None {
         let from_stdin = args.change.filename.iter().any(|path| path == Path::new("-"));
-        can_confirm(args.yes, from_stdin, "--dry-run=server")?;
+        can_confirm(args.yes, from_stdin, args.output.format, "--dry-run=server")?;
     }
     let input = InputArgs { release: args.release.clone(), ..InputArgs::default() };
     let before = Loaded::load(&input, &args.connection, Needs::Everything, None)?;
@@ -283,7 +283,7 @@ impl<'a> Planner<'a> {
             index += 1;
             !step.is_idle() || denied.iter().any(|(denied, _)| denied + 1 == index)
         });
-        let (after, compiled) = plan::outcome(live, &draft, &steps, self.before.release);
+        let (after, compiled) = plan::outcome(live, &draft, &steps, self.before.release)?;
         let mut own = plan::machine_configs(live, &after, &compiled)?;
         denied = match self.try_out(&mut own) {
             Ok(denied) => denied,
@@ -392,7 +392,13 @@ impl<'a> Planner<'a> {
     }
 
     fn platform_images(&self, notes: &mut Vec<String>) -> Result<Vec<plan::PlatformImage>> {
-        let mut images = plan::platform_images(&self.before.snapshot);
+        let live = &self.before.snapshot;
+        let mut images = plan::platform_images(live);
+        if live.controller_config.is_none() {
+            let gap = live.gaps.iter().find(|gap| gap.kind == Kind::ControllerConfig);
+            let why = gap.map_or("there is no ControllerConfig", |gap| &gap.message);
+            notes.push(format!("whether all images of the release stay pullable was not looked at: {why}"));
+        }
         let connection = cluster::connect(&ConnectionArgs::from(&self.args.connection))?;
         match cluster::block_on(platform_pods(&connection))? {
             Ok(of_pods) => images.extend(of_pods),
@@ -456,7 +462,12 @@ fn write(args: &Args, before: &Loaded, steps: &[Step], confirmed: &Confirmed, t:
                     Action::Delete => "deleted",
                 };
                 match writer.carry_out(step, args.force_conflicts, confirmed).await? {
-                    Reply::Done(object) => answers.borrow_mut().push((step.action != Action::Delete).then_some(object)),
+                    Reply::Done(object) => {
+                        if step.after.as_ref().is_some_and(|after| !plan::same_content(after, &object)) {
+                            say("warning", &format!("the server has made something else of {target} than was shown"));
+                        }
+                        answers.borrow_mut().push((step.action != Action::Delete).then_some(object));
+                    }
                     Reply::Refused(denial) => {
                         let done = if answers.borrow().is_empty() {
                             "nothing was changed"

@@ -19,6 +19,7 @@ use crate::diff::{Difference, difference};
 use crate::error::Result;
 use crate::files;
 use crate::lint::{Finding, Level};
+use crate::model::private_keys::redact;
 use crate::model::provenance::{ObjectRef, Refusal};
 use crate::output::{API_VERSION, Report, Style, Table, Terminal};
 use crate::plan::{self, Action, Freeze, Guard, Leftover, Step};
@@ -74,7 +75,11 @@ impl StepDoc {
 
 /// An object before and after, line by line, without what servers add.
 fn object_diff(before: Option<&Value>, after: Option<&Value>) -> String {
-    let text = |object: Option<&Value>| object.map(|object| files::yaml::emit(&plan::bare(object))).unwrap_or_default();
+    let text = |object: Option<&Value>| {
+        let whole = object.map(|object| files::yaml::emit(&plan::bare(object))).unwrap_or_default();
+        // Of single lines nobody could tell that they belong to a private key.
+        redact(&whole).into_owned()
+    };
     let (before, after) = (text(before), text(after));
     similar::TextDiff::from_lines(&before, &after).unified_diff().header("before", "after").to_string()
 }

@@ -16,8 +16,9 @@ use crate::cluster::{self, Confirmed, ConnectionArgs, Mode, Reply, Writer};
 use crate::compile::{compile, overlay};
 use crate::error::{Error, Result};
 use crate::files::backup::{self, Change, Record, checksum};
+use crate::model::machine_config::INPUTS;
 use crate::output::{API_VERSION, Format, Report, Style, Table, Terminal};
-use crate::plan::{self, Action, Step, bare, same_content};
+use crate::plan::{self, Action, Objection, Step, bare, same_content};
 use crate::snapshot::{Kind, Snapshot, Source};
 
 /// Put back what an apply replaced
@@ -59,7 +60,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Answer {
     if !args.list && !args.dry_run {
-        can_confirm(args.yes, false, "--dry-run")?;
+        can_confirm(args.yes, false, args.output.format, "--dry-run")?;
     }
     // A backup that is no backup is found out before any cluster is asked.
     let named = args.to.as_deref().filter(|path| path.components().count() > 1 || path.is_dir());
@@ -97,6 +98,7 @@ pub fn run(args: Args) -> Answer {
             .push(format!("this is refused afterwards, so that nothing reaches the nodes: {}", refusal.text));
     }
     if !steps.is_empty() {
+        speak_against(&before, &after, &mut report.header.notes);
         report.compare(&before, &after)?;
         try_out(&args, &before, &steps)?;
     }
@@ -138,6 +140,32 @@ pub fn run(args: Args) -> Answer {
         crate::output::print(&report, args.output.format, &mut t)?;
     }
     Ok(true)
+}
+
+/// What would stop an apply. Here it is only said: the way back must be open.
+fn speak_against(before: &Loaded, after: &Loaded, notes: &mut Vec<String>) {
+    let (was, is) = ((&before.snapshot, &before.compiled), (&after.snapshot, &after.compiled));
+    let images = plan::platform_images(&before.snapshot);
+    let findings = plan::new_findings(was, is);
+    for guard in plan::guards(was, is, (&[], &[]), &findings, &images) {
+        notes.push(format!("apply would stop here ({}): {}", guard.code, guard.message));
+    }
+    // An older backup knows nothing of what was made since.
+    match plan::machine_configs(is.0, is.0, is.1) {
+        Ok(steps) if steps.is_empty() => {}
+        Ok(steps) => {
+            let names: Vec<String> = steps.iter().map(|step| step.object.to_string()).collect();
+            notes.push(format!(
+                "{} would no longer fit the objects, and nodes read them: afterwards, apply one of the objects once more",
+                names.join(", ")
+            ));
+        }
+        Err(
+            Objection::Impossible { message, .. } | Objection::Blind { message } | Objection::Usage { message, .. },
+        ) => {
+            notes.push(message);
+        }
+    }
 }
 
 /// The backup that is meant.
@@ -198,6 +226,16 @@ fn restoring(live: &Snapshot, record: &Record) -> Result<Restoring> {
             continue;
         }
         let shown = plan::reference(object);
+        if kind == Kind::MachineConfig
+            && let Some(name) = foreign(live, &shown.name)
+        {
+            return Err(Error::usage(
+                format!(
+                    "MachineConfig {name} is there and was not made by this program: it has no annotation {INPUTS}"
+                ),
+                format!("look at it: oc get machineconfig {name} -o yaml; give it another name, and run this again"),
+            ));
+        }
         if !as_after {
             restoring.changed.push(shown.to_string());
         }
@@ -214,6 +252,12 @@ fn restoring(live: &Snapshot, record: &Record) -> Result<Restoring> {
         });
     }
     Ok(restoring)
+}
+
+/// A MachineConfig of that name that somebody else made.
+fn foreign<'s>(live: &'s Snapshot, name: &str) -> Option<&'s str> {
+    let there = live.machine_configs.iter().find(|there| there.metadata.name == name)?;
+    (!overlay::is_ours(there)).then_some(&there.metadata.name)
 }
 
 fn current<'s>(api: &'s Snapshot, kind: Kind, wanted: &Value) -> Option<&'s Value> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cluster::{self, Confirmed, Denial, Target};
 use crate::error::{Error, Result};
 use crate::files::backup::{self, Change, Record};
+use crate::output::Format;
 use crate::plan::Step;
 use crate::snapshot::Source;
 
@@ -18,13 +19,16 @@ use super::say;
 ///
 /// # Errors
 /// [`Error::Usage`] where neither is so: found out before anything is read.
-pub fn can_confirm(yes: bool, stdin_is_taken: bool, dry_run: &str) -> Result<()> {
-    if yes || (io::stdin().is_terminal() && !stdin_is_taken) {
+pub fn can_confirm(yes: bool, stdin_is_taken: bool, format: Format, dry_run: &str) -> Result<()> {
+    // Other formats tell what was written, once it is: nobody would see what to say yes to.
+    let shows_plan = matches!(format, Format::Table | Format::Wide);
+    if yes || (io::stdin().is_terminal() && !stdin_is_taken && shows_plan) {
         return Ok(());
     }
-    let message = match stdin_is_taken {
-        true => "the files come from stdin, so that nobody can be asked there whether to write",
-        false => "there is no terminal to ask on whether to write",
+    let message = match (stdin_is_taken, shows_plan) {
+        (true, _) => "the files come from stdin, so that nobody can be asked there whether to write",
+        (false, false) => "this output format shows no plan before it is carried out, so that nobody can be asked",
+        (false, true) => "there is no terminal to ask on whether to write",
     };
     Err(Error::usage(message, format!("look first with: {dry_run}\nwrite without being asked with: --yes")))
 }
@@ -88,6 +92,7 @@ pub fn refused(loaded: &Loaded, target: &Target, denial: &Denial, done: &str) ->
              add-cluster-role-to-user oc-imagepolicy-writer USER`"
         }
         Denial::Changed => "somebody else writes it as well: run this again to see what would change now",
+        Denial::Unforeseen => "run this again: it then shows what the server makes of it",
         Denial::Conflicts(_) => "--force-conflicts takes these fields over",
         Denial::Admission(_) => {
             "that is somebody's rule for this cluster: on a managed one, change the setting where the provider keeps it"

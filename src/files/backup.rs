@@ -305,7 +305,10 @@ fn create_directories(path: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     private_directory(&mut builder);
-    builder.create(path).map_err(|error| failure("create", path, error))
+    let is_new = |path: &&Path| !path.exists();
+    let new: Vec<&Path> = path.ancestors().take_while(is_new).collect();
+    builder.create(path).map_err(|error| failure("create", path, error))?;
+    new.iter().filter_map(|path| path.parent()).try_for_each(sync_directory)
 }
 
 fn create_directory(path: &Path) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::compile::{Compiled, pools};
 use crate::lint::rules::RULES;
@@ -18,6 +19,8 @@ use crate::snapshot::Snapshot;
 const REFUSED: &str = "refused";
 /// The name of the guard over images that the cluster itself needs.
 const PLATFORM: &str = "platform-images";
+/// OpenShift's own ClusterImagePolicy (domain.md 6).
+const RELEASE_POLICY: &str = "openshift";
 /// Images that a message names.
 const SHOWN: usize = 3;
 
@@ -84,7 +87,8 @@ pub fn refusals(snapshot: &Snapshot, compiled: &Compiled) -> Vec<Refusal> {
     }
 }
 
-/// What lint finds after that it did not find before, by rule, object and field.
+/// What lint finds after that it did not find before, by rule, level, object and words: another value at the same place is another
+/// finding, the same value at another place is not.
 pub fn new_findings(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled)) -> Vec<Finding> {
     let run = |state: (&Snapshot, &Compiled)| lint::run(&Context::new(state.0, state.1), RULES).findings;
     // Both take their time on a large cluster.
@@ -95,7 +99,8 @@ pub fn new_findings(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled
     });
     let key = |finding: &Finding| {
         let object = &finding.object;
-        (finding.rule.code, object.kind.clone(), object.namespace.clone(), object.name.clone(), finding.path.clone())
+        let object = (object.kind.clone(), object.namespace.clone(), object.name.clone());
+        (finding.rule.code, finding.level, object, finding.message.clone())
     };
     let known: HashSet<_> = earlier.iter().map(key).collect();
     found.into_iter().filter(|finding| !known.contains(&key(finding))).collect()
@@ -129,6 +134,10 @@ fn lost_images(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled), im
         Ok(truth) => truth,
         Err(_) => pools::rendered(before.0, before.1),
     };
+    let same_key_of_the_release = match (release_policy(before.0), release_policy(after.0)) {
+        (Some(before), Some(after)) => before == after,
+        _ => false,
+    };
     let mut guards = Vec::new();
     for group in &truth.groups {
         let names: Vec<&str> = group.names().collect();
@@ -136,7 +145,7 @@ fn lost_images(before: (&Snapshot, &Compiled), after: (&Snapshot, &Compiled), im
         if was.is_some_and(|was| Arc::ptr_eq(&was.files, &group.files)) {
             continue;
         }
-        let lost = lost(was.map(|was| &*was.files), &group.files, images);
+        let lost = lost(was.map(|was| &*was.files), &group.files, images, same_key_of_the_release);
         for (how, images) in lost {
             let shown: Vec<String> =
                 images.iter().take(SHOWN).map(|image| format!("{} ({})", image.image, image.what)).collect();
@@ -162,6 +171,7 @@ fn lost<'i>(
     before: Option<&NodeFiles>,
     after: &NodeFiles,
     images: &'i [PlatformImage],
+    same_key_of_the_release: bool,
 ) -> BTreeMap<&'static str, Vec<&'i PlatformImage>> {
     let mut by_namespace: BTreeMap<Option<&str>, Vec<&PlatformImage>> = BTreeMap::new();
     for image in images {
@@ -176,7 +186,7 @@ fn lost<'i>(
         let Ok(now) = Resolver::new(after, namespace) else { continue };
         let then = before.and_then(|files| Resolver::new(files, namespace).ok());
         for image in images {
-            if let Some(how) = how_lost(then.as_ref(), &now, &image.image) {
+            if let Some(how) = how_lost(then.as_ref(), &now, &image.image, same_key_of_the_release) {
                 lost.entry(how).or_default().push(image);
             }
         }
@@ -185,7 +195,12 @@ fn lost<'i>(
 }
 
 /// Why an image that could be pulled before may not be pulled any more.
-fn how_lost(before: Option<&Resolver<'_>>, after: &Resolver<'_>, image: &str) -> Option<&'static str> {
+fn how_lost(
+    before: Option<&Resolver<'_>>,
+    after: &Resolver<'_>,
+    image: &str,
+    same_key_of_the_release: bool,
+) -> Option<&'static str> {
     let now = after.resolve(image).ok()?;
     let then = before.and_then(|before| before.resolve(image).ok());
     let had = |verdict: Verdict| then.as_ref().is_some_and(|then| then.verdict() == verdict);
@@ -196,8 +211,8 @@ fn how_lost(before: Option<&Resolver<'_>>, after: &Resolver<'_>, image: &str) ->
         Verdict::Rejects if !had(Verdict::Rejects) => Some("would reject what the cluster itself needs"),
         Verdict::RequiresSignature => {
             let asked = |sourced: &Sourced| sourced.requirement.clone();
-            let mut wanted: Vec<_> =
-                now.requirements().filter(|sourced| !is_of_the_release(sourced)).map(asked).collect();
+            let is_met = |sourced: &&Sourced| same_key_of_the_release && is_of_the_release(sourced);
+            let mut wanted: Vec<_> = now.requirements().filter(|sourced| !is_met(sourced)).map(asked).collect();
             let known: Vec<_> = then.iter().flat_map(|then| then.requirements()).map(asked).collect();
             wanted.retain(|requirement| !known.contains(requirement));
             (!wanted.is_empty()).then_some("would ask for other signatures on what the cluster itself needs")
@@ -206,10 +221,16 @@ fn how_lost(before: Option<&Resolver<'_>>, after: &Resolver<'_>, image: &str) ->
     }
 }
 
-/// What OpenShift's own ClusterImagePolicy asks for; the payload is signed with that key.
+/// What OpenShift's own ClusterImagePolicy asks for.
+fn release_policy(snapshot: &Snapshot) -> Option<&Value> {
+    let own = snapshot.cluster_image_policies.iter().find(|policy| policy.metadata.name == RELEASE_POLICY)?;
+    own.raw.get("spec")
+}
+
+/// The payload is signed with the key of OpenShift's own ClusterImagePolicy, as long as nobody has put another one there.
 fn is_of_the_release(sourced: &Sourced) -> bool {
     let is_own = |from: &Provenance| match from {
-        Provenance::Field { object, .. } => &*object.kind == "ClusterImagePolicy" && &*object.name == "openshift",
+        Provenance::Field { object, .. } => &*object.kind == "ClusterImagePolicy" && *object.name == *RELEASE_POLICY,
         _ => false,
     };
     !sourced.from.is_empty() && sourced.from.iter().all(is_own)

@@ -302,6 +302,20 @@ impl Delivered {
     }
 }
 
+/// Kinds without which nobody can tell whether the controller takes the result, what of ours has to change with it, or whether this is
+/// a cluster where it has an effect.
+const DECISIVE: [Kind; 9] = [
+    Kind::Image,
+    Kind::ClusterImagePolicy,
+    Kind::ImagePolicy,
+    Kind::ImageDigestMirrorSet,
+    Kind::ImageTagMirrorSet,
+    Kind::ImageContentSourcePolicy,
+    Kind::MachineConfig,
+    Kind::MachineConfigPool,
+    Kind::Infrastructure,
+];
+
 /// Clusters on which nothing of this has an effect.
 fn check_cluster(live: &Snapshot, wish: &Wish) -> Result<(), Objection> {
     let topology = live.infrastructure.as_ref().map(|object| object.value.status.control_plane_topology.as_str());
@@ -325,7 +339,7 @@ fn check_cluster(live: &Snapshot, wish: &Wish) -> Result<(), Objection> {
         });
     }
     let kinds = wish.objects.iter().filter_map(Kind::of_object).chain(wish.without.iter().map(|(kind, ..)| *kind));
-    let kinds: HashSet<Kind> = kinds.chain([Kind::Image, Kind::ClusterImagePolicy, Kind::MachineConfig]).collect();
+    let kinds: HashSet<Kind> = kinds.chain(DECISIVE).collect();
     let blind = live.gaps.iter().find(|gap| kinds.contains(&gap.kind) && gap.reason != GapReason::NotInstalled);
     match blind {
         Some(gap) => Err(Objection::Blind { message: gap.message.clone() }),
@@ -446,16 +460,15 @@ fn manifest(object: &Value, before: Option<&Value>) -> Value {
 }
 
 /// The cluster once these steps are done, and what the draft delivers besides.
-pub fn after(live: &Snapshot, draft: &Draft, steps: &[Step]) -> Snapshot {
+fn after(live: &Snapshot, draft: &Draft, steps: &[Step]) -> Result<Snapshot, Objection> {
     let api = live.beneath.as_deref().unwrap_or(live);
     let mut after = api.changed(steps.iter().map(Step::change));
     after.delivery = draft.delivery.clone();
     if !draft.delivered.is_empty() {
         let objects = draft.delivered.iter().map(|object| (object.clone(), Origin::Live));
-        // They were inserted into a snapshot once before.
-        let _ = after.deliver(objects);
+        after.deliver(objects).map_err(|error| Objection::Blind { message: error.to_string() })?;
     }
-    after
+    Ok(after)
 }
 
 /// What has to become of our own MachineConfigs so that they fit `after`.
@@ -514,10 +527,18 @@ fn impossible(refusals: &[Refusal]) -> Objection {
 }
 
 /// The cluster with the steps done, and what follows from it.
-pub fn outcome(live: &Snapshot, draft: &Draft, steps: &[Step], release: &'static Release) -> (Snapshot, Compiled) {
-    let after = after(live, draft, steps);
+///
+/// # Errors
+/// [`Objection::Blind`] where objects that our MachineConfigs deliver cannot be read.
+pub fn outcome(
+    live: &Snapshot,
+    draft: &Draft,
+    steps: &[Step],
+    release: &'static Release,
+) -> Result<(Snapshot, Compiled), Objection> {
+    let after = after(live, draft, steps)?;
     let compiled = compile(&after, release);
-    (after, compiled)
+    Ok((after, compiled))
 }
 
 fn key(object: &Value) -> Option<(Kind, String, String)> {

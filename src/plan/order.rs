@@ -158,8 +158,17 @@ impl<'a> Search<'a> {
         };
         let Some(next) = next.or_else(|| remaining().next()) else { return };
         let refusals = if self.budget == 0 { self.frozen.clone() } else { self.refusals(&[next]) };
-        if self.freeze.is_none() && !frozen && !refusals.is_empty() {
-            self.freeze = Some(Freeze { from: self.done.len(), until: None, refusals: refusals.clone() });
+        if !frozen && !refusals.is_empty() {
+            match &mut self.freeze {
+                // A second one is told as one long one.
+                Some(freeze) => {
+                    freeze.until = None;
+                    freeze.refusals.extend(refusals.iter().cloned());
+                }
+                None => {
+                    self.freeze = Some(Freeze { from: self.done.len(), until: None, refusals: refusals.clone() });
+                }
+            }
         }
         self.take(&[next], refusals);
     }

@@ -30,7 +30,7 @@ struct Story {
 
 impl Story {
     fn begin(version: &str, v1alpha1_policies: bool, manifests: &str) -> Self {
-        let server = ControlPlane::start(Options { v1alpha1_policies, ..Options::default() });
+        let server = ControlPlane::start(Options { v1alpha1_policies });
         let cluster = Cluster { version: version.into(), ..Cluster::default() };
         let operator = Operator::install(&server, &cluster, manifests);
         Self { server, operator, home: tempfile::tempdir().unwrap(), engine: Engine::start() }

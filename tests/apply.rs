@@ -768,6 +768,32 @@ fn what_is_shown_is_what_is_written() {
         assert!(said.contains("some words") && !said.contains(&body[..20]), "{format}: {said}");
     }
 
+    // Nor in what the API server says of it.
+    let mut refused = wide("refused");
+    for key in [pem.clone(), format!("{pem}{}", "x".repeat(600))] {
+        refused["spec"]["policy"]["rootOfTrust"]["publicKey"]["keyData"] = json!(key);
+        let bad = place.file("bad-key.yaml", &[refused.clone()]);
+        for format in ["wide", "json", "name"] {
+            let output = place.run(&server, "admin", &["apply", "-f", &bad, "--dry-run=server", "-o", format]);
+            let said = text(&output.stdout) + &text(&output.stderr);
+            assert!(output.status.code() == Some(1) && !said.contains(&body[..20]), "{format}: {said}");
+        }
+    }
+
+    // An older backup knows nothing of our MachineConfigs, which are made from what it takes back.
+    place.must(&server, 0, &["apply", "-f", &place.file("old.yaml", &[wide("old")]), "--yes"]);
+    let old = place.backups().pop().unwrap();
+    let keyring = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keyrings/rsa4096.gpg");
+    let path = "/etc/machine-config-daemon/no-reboot/containers-gpg.pub";
+    let signed = json!([{"sigRequiredRegistriesOrImages": ["registry.example.com/signed"], "gpgKeyPath": path}]);
+    let signed = place.file("signed.yaml", &[image(json!({"signedRegistries": signed}))]);
+    place.must(&server, 0, &["apply", "-f", &signed, "--key", &format!("{path}={}", keyring.display()), "--yes"]);
+    let said = place.must(&server, 0, &["rollback", "--to", old.to_str().unwrap(), "--dry-run"]);
+    assert!(words(&said).contains("MachineConfig/99-worker-imagepolicy would no longer fit"), "{said}");
+    place.must(&server, 0, &["rollback", "--to", old.to_str().unwrap(), "--yes"]);
+    let again = place.must(&server, 0, &["apply", "-f", &signed, "--yes"]);
+    assert!(again.contains("99-worker-imagepolicy configured"), "{again}");
+
     // A format that shows no plan cannot ask.
     let said = place.must(&server, 2, &["apply", "-f", &file, "-o", "json"]);
     assert!(said.contains("--yes"), "{said}");

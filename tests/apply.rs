@@ -709,10 +709,12 @@ fn what_is_shown_is_what_is_written() {
     let scopes = |name: &str| get(&server, &["clusterimagepolicies", name])["spec"]["scopes"].clone();
     let narrows = |name: &str| {
         let file = place.file("narrow.yaml", &[policy(name, &["r.example.com/x"])]);
+        let known = get(&server, &["clusterimagepolicies", name]);
         for dry_run in ["--dry-run=client", "--dry-run=server"] {
             let shown = place.must(&server, 0, &["apply", "-f", &file, dry_run, "-o", "wide"]);
             assert!(shown.contains("-  - r.example.com/y"), "{name} {dry_run}: {shown}");
         }
+        assert_eq!(get(&server, &["clusterimagepolicies", name]), known, "a dry run writes nothing, owners included");
         let written = place.must(&server, 0, &["apply", "-f", &file, "--yes"]);
         assert!(!written.contains("warning"), "{name}: {written}");
         assert_eq!(scopes(name), json!(["r.example.com/x"]), "{name}");
@@ -749,6 +751,26 @@ fn what_is_shown_is_what_is_written() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("changed in the meantime; nothing was changed"), "{}", text(&output.stderr));
+
+    // Interrupted between two writes: what was written is said, and the way back.
+    let two = place.file("two.yaml", &[wide("first"), wide("second")]);
+    let proxy = Proxy::start(&server, Some(At::Before(1)));
+    let child = place.through(&proxy, &server, &["apply", "-f", &two, "--yes"]);
+    proxy.when_reached(
+        || {
+            assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+            thread::sleep(Duration::from_millis(300));
+        },
+        Then::GoAway,
+    );
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("written: ClusterImagePolicy/first") && said.contains("rollback --to"), "{said}");
+    assert_eq!(scopes("second"), Value::Null);
+    drop(proxy);
+    place.must(&server, 0, &["rollback", "--yes"]);
+    assert_eq!(scopes("first"), Value::Null);
 
     // The release's own policy, with somebody else's key.
     let file = place.file("own.yaml", &[policy("openshift", &["quay.io/openshift-release-dev/ocp-release"])]);

@@ -772,6 +772,19 @@ fn what_is_shown_is_what_is_written() {
     place.must(&server, 0, &["rollback", "--yes"]);
     assert_eq!(scopes("first"), Value::Null);
 
+    // A rollback that ends half-way: without --to the last backup would be its own by then.
+    place.must(&server, 0, &["apply", "-f", &two, "--yes"]);
+    let applied = place.backups().pop().unwrap();
+    let proxy = Proxy::start(&server, Some(At::Before(1)));
+    let child = place.through(&proxy, &server, &["rollback", "--yes"]);
+    proxy.when_reached(|| {}, Then::GoAway);
+    let said = text(&child.wait_with_output().unwrap().stderr);
+    let on = format!("to go on where this one ended: oc imagepolicy rollback --to {}", applied.display());
+    assert!(said.contains(&on) && !said.contains("the same command"), "{said}");
+    drop(proxy);
+    place.must(&server, 0, &["rollback", "--to", applied.to_str().unwrap(), "--yes"]);
+    assert_eq!((scopes("first"), scopes("second")), (Value::Null, Value::Null));
+
     // The release's own policy, with somebody else's key.
     let file = place.file("own.yaml", &[policy("openshift", &["quay.io/openshift-release-dev/ocp-release"])]);
     let said = place.must(&server, 1, &["apply", "-f", &file, "--yes"]);

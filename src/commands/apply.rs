@@ -160,7 +160,8 @@ pub fn run(mut args: Args) -> Answer {
         say("warning", &format!("what was written could not be noted in the backup: {error}"));
     }
     if let Err(error) = written.outcome {
-        say_half(&steps, written.answers.len(), &directory);
+        let again = "the same command again goes on where this one ended";
+        say_half(&steps, written.answers.len(), &directory, again);
         return Err(error);
     }
     if is_document {

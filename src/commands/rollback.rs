@@ -132,7 +132,9 @@ pub fn run(args: Args) -> Answer {
         say("warning", &format!("what was written could not be noted in the backup: {error}"));
     }
     if let Err(error) = written.outcome {
-        say_half(&steps, written.answers.len(), &directory);
+        // By now the last backup is the one of this rollback, which the same command might go back to.
+        let again = format!("to go on where this one ended: {}", undo(&path));
+        say_half(&steps, written.answers.len(), &directory, &again);
         return Err(error);
     }
     if is_document {

@@ -132,8 +132,8 @@ pub struct Written {
     pub outcome: Result<()>,
 }
 
-/// What was written and what was not, where it ended half-way.
-pub fn say_half(steps: &[Step], done: usize, backup: &Path) {
+/// What was written and what was not, where it ended half-way; `again` is how to go on.
+pub fn say_half(steps: &[Step], done: usize, backup: &Path, again: &str) {
     let names = |steps: &[Step]| steps.iter().map(|step| step.object.to_string()).collect::<Vec<_>>().join(", ");
     let (written, left) = steps.split_at(done.min(steps.len()));
     if !written.is_empty() {
@@ -142,6 +142,6 @@ pub fn say_half(steps: &[Step], done: usize, backup: &Path) {
     if !left.is_empty() {
         say("not written", &format!("{} (the first of them perhaps, where the connection broke)", names(left)));
     }
-    say("hint", "the same command again goes on where this one ended");
+    say("hint", again);
     say("hint", &format!("to take back what was written: {}", undo(backup)));
 }

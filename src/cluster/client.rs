@@ -1,19 +1,22 @@
 //! The HTTP client of a connection. `kube::Client::try_from` would build the same, and bring along what [`super::connection`] has settled
-//! before: exec plugins, auth providers and token files, with a YAML reader of their own, a fifteenth of the binary.
+//! before: exec plugins, auth providers and token files, with YAML, JSONPath and regex engines of their own, an eighth of the binary.
 
 use std::error::Error as StdError;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderName, Uri};
-use hyper::rt::{Read, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
 use kube::config::AuthInfo;
@@ -25,7 +28,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::ExposeSecret;
-use tower::{Service, ServiceBuilder};
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_http::decompression::DecompressionLayer;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -38,27 +42,19 @@ pub(super) fn client(config: &kube::Config) -> Result<kube::Client, BoxError> {
     let tls = tls(config)?;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    let Some(proxy) = &config.proxy_url else { return stacked(config, tls, tcp) };
-    match proxy.scheme_str() {
-        Some("socks5") => stacked(config, tls, SocksV5::new(proxy.clone(), tcp)),
-        Some("https") => {
-            let to_proxy = https(config, tls.clone(), tcp)?;
-            stacked(config, tls, with_credentials(proxy, Tunnel::new(proxy.clone(), to_proxy)))
-        }
-        Some("http") => stacked(config, tls, with_credentials(proxy, Tunnel::new(proxy.clone(), tcp))),
-        _ => Err("the proxy is none of http, https and socks5".into()),
-    }
-}
-
-/// All that a request goes through, on top of what connects.
-fn stacked<C>(config: &kube::Config, tls: ClientConfig, connector: C) -> Result<kube::Client, BoxError>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + Read + Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError> + StdError + Send + Sync + 'static,
-{
-    let mut connector = TimeoutConnector::new(https(config, tls, connector)?);
+    let wire = match &config.proxy_url {
+        None => boxed(tcp),
+        Some(proxy) => match proxy.scheme_str() {
+            Some("socks5") => boxed(SocksV5::new(proxy.clone(), tcp)),
+            Some("http") => boxed(with_credentials(proxy, Tunnel::new(proxy.clone(), tcp))),
+            Some("https") => {
+                let to_proxy = https(config, tls.clone(), tcp)?;
+                boxed(with_credentials(proxy, Tunnel::new(proxy.clone(), to_proxy)))
+            }
+            _ => return Err("the proxy is none of http, https and socks5".into()),
+        },
+    };
+    let mut connector = TimeoutConnector::new(https(config, tls, wire)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
@@ -73,6 +69,63 @@ where
         .map_err(BoxError::from)
         .service(http);
     Ok(kube::Client::new(service, config.default_namespace.clone()))
+}
+
+/// What connects, whatever it is: HTTP and TLS are compiled once.
+fn boxed<C>(connector: C) -> BoxCloneSyncService<Uri, Wire, BoxError>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let wired = connector.map_response(|io| Wire(Box::new(io))).map_err(Into::into);
+    BoxCloneSyncService::new(wired)
+}
+
+/// A connection to the server, or through a proxy to it.
+struct Wire(Box<dyn Io>);
+
+trait Io: Connection + Read + Write + Send + Unpin {}
+
+impl<T: Connection + Read + Write + Send + Unpin> Io for T {}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        self.0.connected()
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
+    }
 }
 
 fn https<C>(config: &kube::Config, tls: ClientConfig, connector: C) -> Result<HttpsConnector<C>, BoxError> {

@@ -81,7 +81,7 @@ fn object_diff(before: Option<&Value>, after: Option<&Value>) -> String {
         redact(&whole).into_owned()
     };
     let (before, after) = (text(before), text(after));
-    similar::TextDiff::from_lines(&before, &after).unified_diff().header("before", "after").to_string()
+    crate::diff::unified_diff(&before, &after, ("before", "after"))
 }
 
 #[derive(Serialize)]

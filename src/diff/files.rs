@@ -6,10 +6,10 @@ use std::io::{self, Write};
 
 use ring::digest::{Context, Digest, SHA256};
 use serde::Serialize;
-use similar::TextDiff;
 
 use super::Side;
 use super::scopes::Fingerprints;
+use super::unified::unified_diff;
 use crate::compile::pools::Content;
 use crate::model::node_files::{NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, file_name};
 use crate::model::private_keys;
@@ -180,8 +180,7 @@ fn shown(path: &str, before: Option<&Measured>, after: Option<&Measured>) -> (St
         (before_text, after_text) = (indented(&before_text), indented(&after_text));
     }
     let name = |side: &str, bytes: Option<&[u8]>| bytes.map_or("/dev/null".to_string(), |_| format!("{side}{path}"));
-    let diff = TextDiff::from_lines(&before_text, &after_text);
-    let text = diff.unified_diff().header(&name("before", before), &name("after", after)).to_string();
+    let text = unified_diff(&before_text, &after_text, (&name("before", before), &name("after", after)));
     let note = match (is_redacted, is_indented) {
         (true, _) => Some("private keys are not shown"),
         (false, true) => Some("shown indented: the file itself is one line"),

@@ -5,6 +5,7 @@
 
 mod files;
 mod scopes;
+mod unified;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::model::policy::{Sourced, Verdict};
 use crate::model::provenance::{Refusal, RefusalReason};
 
 pub use files::{Change, FileChange, is_text, without_private_keys};
+pub use unified::unified_diff;
 
 /// The files of pools whose nodes read the same, before or after.
 pub struct Side<'a> {

@@ -67,12 +67,19 @@ fn overlay_of(objects: &[Value]) -> Vec<Value> {
 
 /// Findings of the two rules: level, code, object, path and message.
 fn told(objects: &[Value]) -> Vec<String> {
+    told_by(&[502, 508], objects).into_iter().map(|(line, _)| line).collect()
+}
+
+/// The same of other rules, with the effect.
+fn told_by(codes: &[u16], objects: &[Value]) -> Vec<(String, String)> {
     let snapshot = snapshot(objects);
     let compiled = compile(&snapshot, release());
-    let rules: Vec<_> = RULES.iter().copied().filter(|rule| matches!(rule.code, 502 | 508)).collect();
+    let rules: Vec<_> = RULES.iter().copied().filter(|rule| codes.contains(&rule.code)).collect();
     let outcome = lint::run(&Context::new(&snapshot, &compiled), &rules);
     assert!(outcome.skipped.is_empty());
-    let line = |f: &lint::Finding| format!("{} {} {} {}: {}", f.level.word(), f.rule.code, f.object, f.path, f.message);
+    let line = |f: &lint::Finding| {
+        (format!("{} {} {} {}: {}", f.level.word(), f.rule.code, f.object, f.path, f.message), f.effect.clone())
+    };
     outcome.findings.iter().map(line).collect()
 }
 
@@ -154,4 +161,34 @@ fn machine_configs_of_others() {
         ["warning 502 MachineConfig/99-worker-i spec.config.storage.files[1].path: /etc/containers/policy.json of \
           MachineConfig/99-worker-i is not what nodes get, in pools worker and infra: MachineConfig/99-worker-imagepolicy wins"]
     );
+}
+
+/// Pools ask for the same signatures and may differ in what they need to check them.
+#[test]
+fn what_one_pool_has_and_another_lacks() {
+    const TEAM: &str = "/etc/pki/team.gpg";
+    let list = json!([{"sigRequiredRegistriesOrImages": ["registry.example.com"], "gpgKeyPath": TEAM}]).to_string();
+    let mut image = image(&[], &[]);
+    image["metadata"]["annotations"] = json!({"imagepolicy.openshift.io/signed-registries": list});
+    let lookaside = |role: &str| {
+        let mut object = machine_config(&format!("51-{role}-lookaside"), role, "/etc/containers/registries.d/own.yaml");
+        let source = "data:,docker:%0A  registry.example.com:%0A    lookaside: https://signatures.example.com%0A";
+        object["spec"]["config"]["storage"]["files"][1]["contents"]["source"] = source.into();
+        object
+    };
+    let key = |role: &str| machine_config(&format!("51-{role}-key"), role, TEAM);
+    let lacking = |others: &[Value]| -> Vec<String> {
+        let of = |effect: &str| {
+            effect.split(" look into").next().unwrap().split(" reject every").next().unwrap().to_string()
+        };
+        told_by(&[113, 318], &[std::slice::from_ref(&image), others].concat())
+            .iter()
+            .map(|(line, effect)| format!("{} {}", line.split(' ').nth(1).unwrap(), of(effect)))
+            .collect()
+    };
+    let (both, master, worker) = ("nodes of pools master and worker", "nodes of pool master", "nodes of pool worker");
+    assert_eq!(lacking(&[]), [format!("113 {both}"), format!("318 {both}")]);
+    assert_eq!(lacking(&[key("master"), lookaside("master")]), [format!("113 {worker}"), format!("318 {worker}")]);
+    assert_eq!(lacking(&[key("master"), lookaside("worker")]), [format!("113 {worker}"), format!("318 {master}")]);
+    assert_eq!(lacking(&[key("master"), key("worker")]), [format!("318 {both}")]);
 }

@@ -377,8 +377,20 @@ fn what_contradicts_itself_or_the_rest_is_refused_with_its_causes() {
             vec![
                 "signedRegistries[0]: sigRequiredRegistriesOrImages must have at least 1 item",
                 "signedRegistries[1]: invalid gpgKeyPath \"\": it is required",
+                "signedRegistries[1]: invalid scope \"a.io:v1\": after the host's `:` a port must follow: a tag needs a repository before it",
             ],
-            vec!["spec.registrySources.signedRegistries[0]=", "spec.registrySources.signedRegistries[1].gpgKeyPath="],
+            vec![
+                "spec.registrySources.signedRegistries[0]=",
+                "spec.registrySources.signedRegistries[1].gpgKeyPath=",
+                "spec.registrySources.signedRegistries[1].sigRequiredRegistriesOrImages[0]=a.io:v1",
+            ],
+        ),
+        (
+            list(json!({"signedRegistries": signed(&[(&["a.io"], "/etc/containers//policy.json")])})),
+            vec![
+                "signedRegistries[0]: invalid gpgKeyPath \"/etc/containers//policy.json\": nodes read something else there, no keyring",
+            ],
+            vec!["spec.registrySources.signedRegistries[0].gpgKeyPath=/etc/containers//policy.json"],
         ),
         (
             list(json!({"signedRegistries": signed(&[(&["a.io:v1"], "/k")])})),
@@ -429,7 +441,9 @@ fn the_annotation_says_the_same_as_the_field() {
     // What is written in the field now replaces what was recorded.
     in_cluster["spec"]["registrySources"]["signedRegistries"] = json!([]);
     assert!(compiled(&[in_cluster]).overlay().is_none());
-    for (text, word) in [("{", "is not a list"), ("a: b", "is not a list"), ("- [x]", "is not a list")] {
+    let twice = "- sigRequiredRegistriesOrImages: [a.io]\n  gpgKeyPath: /a\n  gpgKeyPath: /b\n";
+    let cases = [("{", "is not a list"), ("a: b", "is not a list"), ("- [x]", "is not a list"), (twice, "duplicate")];
+    for (text, word) in cases {
         let mut damaged = image(json!({}));
         damaged["metadata"]["annotations"] = json!({ANNOTATION: text});
         let refusals = compiled(&[damaged]).refusals();

@@ -15,6 +15,7 @@ use super::input::{ConnectionFlags, InputArgs, Of};
 use super::lint::fold;
 use super::load::{Header, Loaded, Needs};
 use super::{Answer, OutputArgs};
+use crate::compile::overlay;
 use crate::diff::{
     Answer as NodeAnswer, Change, Difference, DifferenceGroup, FileChange, ScopeChange, Side, difference, is_text,
     without_private_keys,
@@ -72,7 +73,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Scope")]
     pool: Option<String>,
     /// Exit with 0 where something changes, too
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     exit_zero: bool,
     #[command(flatten)]
     connection: ConnectionFlags,
@@ -122,6 +123,9 @@ pub fn run(args: Args) -> Answer {
         ));
         return report.print(&args, args.exit_zero);
     }
+    for path in overlay::unused_keys(&after.snapshot, &after.compiled) {
+        super::say("warning", &format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath"));
+    }
     let (left, right) = (only(left, &args)?, only(right, &args)?);
     left.missing.iter().for_each(|missing| super::say("incomplete", missing));
     for pool in unpaired(&left.sides, &right.sides) {
@@ -143,7 +147,9 @@ pub fn run(args: Args) -> Answer {
         report.print(&args, fine)
     } else {
         report.header.refusals.iter().for_each(|refusal| super::say("refused", &refusal.text));
-        run_external(&external, &report.difference, &left.sides, &right.sides).map(|same| same || args.exit_zero)
+        let is_refused = !report.header.refusals.is_empty();
+        run_external(&external, &report.difference, &left.sides, &right.sides)
+            .map(|same| (same || args.exit_zero) && !is_refused)
     };
     after.require_complete(&input)?;
     // The process ends here; taking two large clusters apart piece by piece would take a tenth of the time.
@@ -514,7 +520,7 @@ fn run_external(command: &str, difference: &Difference, left: &[Side<'_>], right
         .map_err(|error| {
             Error::usage(
                 format!("KUBECTL_EXTERNAL_DIFF: cannot run {}: {error}", program.display()),
-                "name a program that compares two directories, such as: KUBECTL_EXTERNAL_DIFF='diff -ruN'",
+                "name a program that compares two directories, such as: KUBECTL_EXTERNAL_DIFF='diff -uN'",
             )
         })?;
     match status.code() {
@@ -540,30 +546,49 @@ fn external(command: &str) -> (Option<OsString>, Vec<String>) {
 }
 
 fn no_program(command: &str) -> Error {
-    Error::usage(format!("KUBECTL_EXTERNAL_DIFF={command:?} names no program"), "unset it, or name one: diff -ruN")
+    Error::usage(format!("KUBECTL_EXTERNAL_DIFF={command:?} names no program"), "unset it, or name one: diff -uN")
 }
 
-/// The files that change, as on the nodes of the group's first pool.
+/// The files that change, as on the nodes of the group's first pool: side by side in one folder, as kubectl has them, since programs
+/// that are set up for it (`colordiff -N -u`) do not look into folders below.
 fn write_group(root: &Path, group: &DifferenceGroup, sides: &[Side<'_>]) -> Result<()> {
     let Some(pool) = group.pools.first() else { return Ok(()) };
     let Some(side) = sides.iter().find(|side| side.pools.contains(pool)) else { return Ok(()) };
-    // Names of pools and paths may come from anywhere.
-    let below = |path: &str| path.split('/').all(|part| part != "..").then(|| path.trim_start_matches('/').to_string());
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ',' | '.');
-    let name = group.pools.join(",").replace(|c| !is_plain(c), "_");
-    let name = name.trim_start_matches('.');
     if let Some(file) = group.files.iter().find(|file| file.is_left_out()) {
         super::say("incomplete", &format!("{} and others are left out: together they are too large", file.path));
     }
-    for file in group.files.iter().filter(|file| !file.is_left_out()) {
-        let (Some(content), Some(path)) = (side.contents.get(&file.path), below(&file.path)) else { continue };
-        let path = root.join(name).join(path);
+    for (file, name) in group.files.iter().zip(file_names(group)).filter(|(file, _)| !file.is_left_out()) {
+        let Some(content) = side.contents.get(&file.path) else { continue };
+        let path = root.join(name);
         let bytes = content.bytes().unwrap_or_else(|why| format!("cannot be read: {why}\n").into_bytes());
         let shown = if is_text(&bytes) { without_private_keys(&bytes).into_owned().into_bytes() } else { bytes };
-        let written = fs::create_dir_all(path.parent().unwrap_or(root)).and_then(|()| fs::write(&path, shown));
-        written.map_err(|error| unwritable(&path, error))?;
+        fs::write(&path, shown).map_err(|error| unwritable(&path, error))?;
     }
     Ok(())
+}
+
+/// `master,worker.etc.containers.policy.json`: one for each file, no two the same, and none longer than a file system takes.
+fn file_names(group: &DifferenceGroup) -> Vec<String> {
+    const LONGEST: usize = 60;
+    // Names of pools and paths may come from anywhere.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ',' | '.' | '+');
+    let plain = |text: &str| text.replace(|c| !is_plain(c), "_");
+    let first = group.pools.first().map(String::as_str).unwrap_or_default();
+    let pools = plain(&match group.pools.join(",") {
+        all if all.len() <= LONGEST => all,
+        _ => format!("{}+{}", first.chars().take(LONGEST).collect::<String>(), group.pools.len() - 1),
+    });
+    let mut taken = BTreeSet::new();
+    let name = |(index, path): (usize, &str)| {
+        let path = plain(&path.replace('/', "."));
+        let name = format!("{}{}", pools.trim_start_matches('.'), path);
+        if name.len() <= 4 * LONGEST - 20 && taken.insert(name.clone()) {
+            return name;
+        }
+        let end = path.get(path.len().saturating_sub(2 * LONGEST)..).unwrap_or_default();
+        format!("{}~{index}{end}", pools.trim_start_matches('.'))
+    };
+    group.files.iter().map(|file| file.path.as_str()).enumerate().map(name).collect()
 }
 
 fn unwritable(path: &Path, source: io::Error) -> Error {

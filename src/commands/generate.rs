@@ -169,6 +169,9 @@ fn say_what_is_missing(loaded: &Loaded, overlay: &Overlay) {
     for text in missing.iter().filter_map(overlay::MissingKey::in_words) {
         super::say("warning", &text);
     }
+    for path in overlay::unused_keys(&loaded.snapshot, &loaded.compiled) {
+        super::say("warning", &format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath"));
+    }
     if overlay.signed.is_empty() && overlay.objects.is_empty() {
         super::say(
             "note",
@@ -199,10 +202,11 @@ fn write_files(directory: &std::path::Path, pools: &[String], generated: &Genera
         }
     }
     files::write_directory(directory, all)?;
-    super::say(
-        "wrote",
-        &format!("{} files a pool for {} to {}", generated.files().len(), pools.join(", "), directory.display()),
-    );
+    let files = match generated.files().len() {
+        1 => "1 file".to_string(),
+        count => format!("{count} files"),
+    };
+    super::say("wrote", &format!("{files} a pool for {} to {}", pools.join(", "), directory.display()));
     Ok(())
 }
 

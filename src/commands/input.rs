@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::compile::overlay::REBOOT_FREE_KEY;
-use crate::compile::signed_registries::clean_path;
+use crate::compile::signed_registries::{check_scope, key_path};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::keyrings::{KeyringProblem, inspect_keyring};
@@ -85,7 +85,7 @@ impl DeliveryArgs {
             let Some((path, file)) = text.split_once('=').filter(|(_, file)| !file.is_empty()) else {
                 return Err(Error::usage(format!("--key {text}: not of the form PATH-ON-NODE=FILE"), hint));
             };
-            let path = clean_path(path).map_err(|why| Error::usage(format!("--key {text}: {path:?}: {why}"), hint))?;
+            let path = key_path(path).map_err(|why| Error::usage(format!("--key {text}: {path:?}: {why}"), hint))?;
             let keyring = files::read_keyring(Path::new(file))?;
             if let Err(problem) = inspect_keyring(&keyring) {
                 let hint = match problem {
@@ -104,6 +104,12 @@ impl DeliveryArgs {
                 let hint = "as in: --lookaside registry.example.com=https://signatures.example.com/sigstore";
                 return Err(Error::usage(format!("--lookaside {text}: not of the form SCOPE=URL"), hint));
             };
+            if let Err(why) = check_scope(scope) {
+                return Err(Error::usage(
+                    format!("--lookaside {text}: invalid scope {scope:?}: {why}"),
+                    "as in: --lookaside registry.example.com=https://signatures.example.com/sigstore",
+                ));
+            }
             if delivery.lookaside.insert(scope.to_string(), url.to_string()).is_some() {
                 return Err(Error::usage(
                     format!("--lookaside {scope} is given twice"),

@@ -167,6 +167,7 @@ impl Loaded {
             GapReason::NotInInput => {
                 "ask the cluster itself, without -f, or save all that it has: oc get image.config,clusterimagepolicies,imagepolicies -A -o yaml > cluster.yaml"
             }
+            GapReason::Undecodable => "mend the object; `oc explain` tells what its fields may hold",
             _ => "ask somebody who may read it, or get the rights of docs/rbac.yaml",
         }
     }

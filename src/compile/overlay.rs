@@ -594,6 +594,13 @@ pub fn missing_keys(snapshot: &Snapshot, overlay: &Overlay) -> Vec<MissingKey> {
     missing.map(of).collect()
 }
 
+/// The keyrings that flags bring along and that no signed scope names, by their paths on the node: a path that is mistyped, say.
+pub fn unused_keys<'s>(snapshot: &'s Snapshot, compiled: &Compiled) -> Vec<&'s str> {
+    let signed = compiled.overlay().map(|overlay| overlay.signed.as_slice()).unwrap_or_default();
+    let named: BTreeSet<&str> = signed.iter().map(|signed| &*signed.key_path).collect();
+    snapshot.delivery.keys.keys().map(String::as_str).filter(|path| !named.contains(path)).collect()
+}
+
 impl MissingKey {
     /// What to tell somebody about it; nothing where it is known to be there.
     pub fn in_words(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::overlay::plugin_refusal;
+use super::pools::is_read_by_nodes;
 use super::{RegistrySources, cause, causes_of};
 use crate::model::policy::{
     KeySource, Policy, PolicyRequirement, Requirements, SignedIdentity, Sourced, Transport, Verdict, verdict,
@@ -85,8 +86,10 @@ fn parse(image: &Object<api::Image>, text: &str) -> Result<Vec<SignedRegistry>, 
     if text.len() > LONGEST_LIST {
         return Err(refused("it has more than 256 KiB".into()));
     }
-    // Two steps: the same lenient reading as the field's, whatever the YAML looks like.
-    let value: serde_json::Value = serde_yaml::from_str(text).map_err(|error| refused(error.to_string()))?;
+    // Two steps: the same lenient reading as the field's, whatever the YAML looks like. By way of YAML's own values, which hold no key
+    // twice.
+    let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| refused(error.to_string()))?;
+    let value = serde_json::to_value(value).map_err(|error| refused(error.to_string()))?;
     Option::<Vec<SignedRegistry>>::deserialize(value)
         .map(Option::unwrap_or_default)
         .map_err(|error| refused(error.to_string()))
@@ -100,14 +103,12 @@ fn checked(image: &Object<api::Image>, list: &[SignedRegistry], place: &Place) -
         refusals.push(plugin_refusal(REASON, text, vec![cause(&image.reference, path, value)]));
     };
     for (index, item) in list.iter().enumerate() {
-        let key_path = match clean_path(&item.gpg_key_path) {
-            Ok(path) => path,
-            Err(why) => {
-                let text = format!("signedRegistries[{index}]: invalid gpgKeyPath {:?}: {why}", item.gpg_key_path);
-                refuse(text, FieldPath::indexed(place.key, index), &item.gpg_key_path);
-                continue;
-            }
-        };
+        let key_path = key_path(&item.gpg_key_path).unwrap_or_else(|why| {
+            let text = format!("signedRegistries[{index}]: invalid gpgKeyPath {:?}: {why}", item.gpg_key_path);
+            refuse(text, FieldPath::indexed(place.key, index), &item.gpg_key_path);
+            // What else is wrong is told, too.
+            Arc::from("")
+        });
         let scopes = &item.sig_required_registries_or_images;
         if scopes.is_empty() {
             let text = format!("signedRegistries[{index}]: sigRequiredRegistriesOrImages must have at least 1 item");
@@ -143,11 +144,20 @@ fn checked(image: &Object<api::Image>, list: &[SignedRegistry], place: &Place) -
     if refusals.is_empty() { Ok(by_scope.into_values().map(|(_, signed)| signed).collect()) } else { Err(refusals) }
 }
 
+/// The path of a keyring on a node, cleaned.
+///
+/// # Errors
+/// Half a sentence: why it cannot be that.
+pub fn key_path(path: &str) -> Result<Arc<str>, &'static str> {
+    let path = clean_path(path)?;
+    if is_read_by_nodes(&path) { Err("nodes read something else there, no keyring") } else { Ok(path) }
+}
+
 /// A path on a node without `//` and `/./`, which mean nothing; the seed's sample has `//tmp/key1.gpg`.
 ///
 /// # Errors
 /// Half a sentence: why it cannot be the path of a key file.
-pub fn clean_path(path: &str) -> Result<Arc<str>, &'static str> {
+fn clean_path(path: &str) -> Result<Arc<str>, &'static str> {
     if path.is_empty() {
         return Err("it is required");
     }
@@ -169,7 +179,10 @@ pub fn clean_path(path: &str) -> Result<Arc<str>, &'static str> {
 
 /// `hostname[:port][/namespace[/imagestream[:tag]]]`, or `*.domain`: what a node can look an image up under. A digest works there
 /// as well as a tag.
-fn check_scope(scope: &str) -> Result<(), String> {
+///
+/// # Errors
+/// Half a sentence: why no image can be looked up under it.
+pub fn check_scope(scope: &str) -> Result<(), String> {
     if scope.is_empty() {
         return Err("it is empty".into());
     }
@@ -292,6 +305,23 @@ mod tests {
             ("/a\nb", Err(())),
         ] {
             assert_eq!(clean_path(path).as_deref().map_err(|_| ()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn keyrings_lie_nowhere_that_nodes_read_policies() {
+        for path in [
+            "/etc/containers/policy.json",
+            "//etc//containers/policy.json",
+            "/etc/containers/registries.conf",
+            "/etc/containers/registries.d/imagepolicy.yaml",
+            "/etc/containers/registries.conf.d/a.conf",
+            "/etc/crio/policies/shop.json",
+        ] {
+            assert!(key_path(path).is_err(), "{path}");
+        }
+        for path in ["/etc/containers/keys/a.gpg", "/etc/containers/registries.d/keys/a.gpg", "/tmp/key1.gpg"] {
+            assert_eq!(key_path(path).as_deref(), Ok(path));
         }
     }
 

@@ -1,6 +1,6 @@
 //! GPG signatures that nodes ask for, and with which keyrings, as rules ask about them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Context;
@@ -10,9 +10,12 @@ use crate::model::policy::{KeySource, PolicyRequirement, Transport};
 use crate::model::provenance::{ObjectRef, Provenance};
 
 /// A scope of some pool's policy whose images need a GPG signature.
+#[derive(Clone)]
 pub struct Demand<'c> {
     /// Pools that ask for it.
     pub group: &'c PoolGroup,
+    /// The names of these, and of others of which a rule says the same ([`together`]).
+    pub pools: Vec<&'c str>,
     /// `""` for what no other scope covers.
     pub scope: String,
     /// Its keyrings.
@@ -45,6 +48,28 @@ impl Demand<'_> {
     }
 }
 
+/// What a rule says of demands, once for each key: with the first demand, and the pools of all of them.
+pub fn together<'c, K: Ord, T>(all: impl IntoIterator<Item = (K, Demand<'c>, T)>) -> Vec<(Demand<'c>, T)> {
+    let mut places: BTreeMap<K, usize> = BTreeMap::new();
+    let mut told: Vec<(Demand<'c>, T)> = Vec::new();
+    for (key, demand, said) in all {
+        match places.get(&key).and_then(|place| told.get_mut(*place)) {
+            Some((first, _)) => {
+                for pool in demand.pools {
+                    if !first.pools.contains(&pool) {
+                        first.pools.push(pool);
+                    }
+                }
+            }
+            None => {
+                places.insert(key, told.len());
+                told.push((demand, said));
+            }
+        }
+    }
+    told
+}
+
 /// The name that an image in a scope could have.
 pub fn image_below(scope: &str) -> String {
     match scope.strip_prefix('*') {
@@ -55,10 +80,10 @@ pub fn image_below(scope: &str) -> String {
 }
 
 impl Context<'_> {
-    /// Every GPG signature that the cluster's policy asks for, each field of an object once with the first pools that it concerns.
+    /// Every GPG signature that the cluster's policy asks for, group of pools by group: what nodes have beside the policy, keyrings and
+    /// lookasides, may differ.
     pub fn gpg_demands(&self) -> Vec<Demand<'_>> {
         let mut demands = Vec::new();
-        let mut told: BTreeSet<(Arc<ObjectRef>, String, String)> = BTreeSet::new();
         for group in self.groups() {
             let Some(policy) = group.files.policy.as_ref().map(|file| &file.policy) else { continue };
             let docker = policy.transports.get(&Transport::Docker);
@@ -69,9 +94,8 @@ impl Context<'_> {
                     let Some((object, path)) = sourced.from.iter().find_map(|from| self.written(from)) else {
                         continue;
                     };
-                    if told.insert((object.clone(), path.clone(), scope.to_string())) {
-                        demands.push(Demand { group, scope: scope.to_string(), keys, object, path });
-                    }
+                    let pools = group.names().collect();
+                    demands.push(Demand { group, pools, scope: scope.to_string(), keys, object, path });
                 }
             }
         }

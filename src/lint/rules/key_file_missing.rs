@@ -1,9 +1,7 @@
 //! IMP113
 
-use std::collections::BTreeSet;
-
-use crate::lint::gpg::Demand;
-use crate::lint::nodes::pools_in_words;
+use crate::lint::gpg::{Demand, together};
+use crate::lint::nodes::in_words;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, shown};
 use crate::model::node_files::SHIPPED_KEYRING;
 use crate::model::release::REBOOT_FREE_KEY;
@@ -85,18 +83,22 @@ const EMPTIED: [(&str, &str); 5] = [
 ];
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    let mut told: BTreeSet<String> = BTreeSet::new();
+    let mut lacking = Vec::new();
     for demand in context.gpg_demands() {
         for path in demand.key_files() {
             let emptied = EMPTIED.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, when)| *when);
             let is_there = demand.group.files.keys.contains_key(path)
                 || path == SHIPPED_KEYRING
                 || context.snapshot.node_trees.iter().any(|tree| tree.files.contains_key(path));
-            // One file serves many scopes: it is told of with the first.
-            if (emptied.is_some() || !is_there) && told.insert(format!("{:p} {path}", demand.group)) {
-                findings.push(finding(context, &demand, path, emptied, is_there));
+            if emptied.is_some() || !is_there {
+                let path = path.to_string();
+                lacking.push(((path.clone(), is_there), demand.clone(), (path, emptied, is_there)));
             }
         }
+    }
+    // One file serves many scopes: it is told of with the first.
+    for (demand, (path, emptied, is_there)) in together(lacking) {
+        findings.push(finding(context, &demand, &path, emptied, is_there));
     }
 }
 
@@ -114,7 +116,7 @@ fn finding(context: &Context<'_>, demand: &Demand<'_>, path: &str, emptied: Opti
     let when = if is_there { "after the next boot" } else { "unless somebody put the file there" };
     let effect = format!(
         "nodes of {} reject every image under {}, signed or not, {when}",
-        pools_in_words(demand.group),
+        in_words(demand.pools.iter().copied()),
         demand.place()
     );
     let help = if emptied.is_some() || path != REBOOT_FREE_KEY {

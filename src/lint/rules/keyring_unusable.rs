@@ -1,11 +1,11 @@
 //! IMP112
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::compile::overlay::is_ours;
-use crate::lint::gpg::Demand;
-use crate::lint::nodes::{pools_in_words, writers};
+use crate::lint::gpg::{Demand, together};
+use crate::lint::nodes::{in_words, writers};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::keyrings::{GpgKey, Keyring, KeyringProblem, day, inspect_keyring};
 use crate::model::policy::KeySource;
@@ -114,20 +114,24 @@ const SOON: i64 = 90 * 24 * 60 * 60;
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let mut known: HashMap<Vec<u8>, Rc<Result<Keyring, KeyringProblem>>> = HashMap::new();
-    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut faulty = Vec::new();
     for demand in context.gpg_demands() {
         for (file, bytes) in keyrings(&demand) {
             let inspected = known.entry(bytes.to_vec()).or_insert_with(|| Rc::new(inspect_keyring(bytes))).clone();
-            // One keyring serves many scopes: it is told of with the first.
-            let identity = file.map_or_else(|| demand.path.clone(), |file| format!("{:p} {file}", demand.group));
+            let identity = file.map_or_else(|| demand.path.clone(), str::to_string);
             let fault = match &*inspected {
                 Err(problem) => Some(unreadable(problem)),
                 Ok(ring) => faulty_keys(ring, context.now),
             };
-            if let Some(fault) = fault.filter(|fault| told.insert((identity, fault.message.clone()))) {
-                findings.push(finding(context, &demand, file, fault));
+            if let Some(fault) = fault {
+                let file = file.map(str::to_string);
+                faulty.push(((identity, fault.message.clone()), demand.clone(), (file, fault)));
             }
         }
+    }
+    // One keyring serves many scopes: it is told of with the first.
+    for (demand, (file, fault)) in together(faulty) {
+        findings.push(finding(context, &demand, file.as_deref(), fault));
     }
 }
 
@@ -214,7 +218,7 @@ fn finding(context: &Context<'_>, demand: &Demand<'_>, file: Option<&str>, fault
         true => format!("every image under {} {effect}", demand.place()),
         false => format!(
             "on nodes of {} every pull of an image under {} {effect}",
-            pools_in_words(demand.group),
+            in_words(demand.pools.iter().copied()),
             demand.place()
         ),
     };

@@ -1,7 +1,7 @@
 //! IMP318
 
-use crate::lint::gpg::{Demand, image_below};
-use crate::lint::nodes::pools_in_words;
+use crate::lint::gpg::{Demand, image_below, together};
+use crate::lint::nodes::in_words;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::node_files::{DEFAULT_LOOKASIDE, SHIPPED_LOOKASIDES};
 use crate::model::reference::ImageReference;
@@ -88,6 +88,7 @@ const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const INTERNAL: &str = ".svc:5000";
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let mut lacking = Vec::new();
     let demands = context.gpg_demands();
     // A resolver takes its time, and demands come group by group.
     for demands in demands.chunk_by(|a, b| std::ptr::eq(a.group, b.group)) {
@@ -111,9 +112,14 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             });
             if let Some(source) = lacks {
                 let place = source.reference.to_string();
-                findings.push(finding(context, demand, place.split('@').next().unwrap_or(&place), image));
+                let place = place.split('@').next().unwrap_or(&place).to_string();
+                let key = (demand.object.clone(), demand.path.clone(), demand.scope.clone(), place.clone());
+                lacking.push((key, demand.clone(), (place, image)));
             }
         }
+    }
+    for (demand, (place, image)) in together(lacking) {
+        findings.push(finding(context, &demand, &place, image));
     }
 }
 
@@ -126,7 +132,7 @@ fn finding(context: &Context<'_>, demand: &Demand<'_>, place: &str, image: Strin
     let effect = format!(
         "nodes of {} look into {DEFAULT_LOOKASIDE} and reject them, unless {} supports the API X-Registry-Supports-Signatures: \"Source image \
          rejected: A signature was required, but no signature exists\"",
-        pools_in_words(demand.group),
+        in_words(demand.pools.iter().copied()),
         shown(host)
     );
     let key = if is_mirror || demand.scope.starts_with('*') { host } else { &demand.scope };

@@ -7,7 +7,6 @@
 
 mod guards;
 mod order;
-mod ownership;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -20,14 +19,15 @@ use crate::compile::overlay::{self, is_ours};
 use crate::compile::signed_registries::ANNOTATION;
 use crate::compile::{Compiled, compile};
 use crate::merge::apply_locally;
+use crate::merge::ownership::owns_annotation;
 use crate::model::machine_config::INPUTS;
 use crate::model::provenance::{ObjectRef, Refusal};
 use crate::model::release::Release;
 use crate::snapshot::{Change, Delivery, GapReason, Kind, Origin, Recognised, Snapshot, Source};
 
+pub use crate::merge::ownership::{Leftover, is_taken_over, leftovers, taken_over};
 pub use guards::{Guard, PlatformImage, guards, new_findings, platform_images, refusals, still_refused};
 pub use order::{Freeze, Ordered, order};
-pub use ownership::{Leftover, is_taken_over, leftovers, taken_over};
 
 /// The kinds that are written.
 pub const WRITTEN: [Kind; 6] = [
@@ -435,7 +435,7 @@ fn manifest(object: &Value, before: Option<&Value>) -> Value {
         spec.shift_remove("registrySources");
     }
     let recorded = before.and_then(annotation).cloned();
-    let is_our_own = before.is_some_and(|before| ownership::owns_annotation(before, ANNOTATION));
+    let is_our_own = before.is_some_and(|before| owns_annotation(before, ANNOTATION));
     let annotation = match (field, recorded) {
         (Some(Value::Array(list)), Some(_)) if list.is_empty() => (!is_our_own).then(|| Value::from("[]\n")),
         (Some(Value::Array(list)), None) if list.is_empty() => None,

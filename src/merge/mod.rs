@@ -10,7 +10,9 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::plan::taken_over;
+pub mod ownership;
+
+use ownership::taken_over;
 
 /// The field manager of everything that this program writes.
 pub const FIELD_MANAGER: &str = "oc-imagepolicy";

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::merge::FIELD_MANAGER;
+use super::FIELD_MANAGER;
 
 const LAST_APPLIED: &str = "f:kubectl.kubernetes.io/last-applied-configuration";
 /// No object of ours is deeper.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use oc_imagepolicy::cluster::{ConnectionArgs, Environment, block_on_read, connect_in};
 use oc_imagepolicy::error::{Error, Result};
 use oc_imagepolicy::snapshot::{GapReason, KINDS, Kind, Snapshot};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use support::controlplane::{ControlPlane, Options};
 
@@ -335,7 +336,12 @@ fn an_older_cluster_has_v1alpha1() {
 /// The documented role has what is read, and nothing more.
 #[test]
 fn the_documented_role_is_exact() {
-    let role: Value = serde_yaml::from_str(RBAC).unwrap();
+    let roles: Vec<Value> =
+        serde_yaml::Deserializer::from_str(RBAC).map(|document| Value::deserialize(document).unwrap()).collect();
+    // The second is for writing: tests/apply.rs writes with it.
+    let [role, writer] = &*roles else { panic!("{} roles", roles.len()) };
+    assert_eq!(role["metadata"]["name"], "oc-imagepolicy-reader");
+    assert_eq!(writer["metadata"]["name"], "oc-imagepolicy-writer");
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_string()).collect()
     };

@@ -13,6 +13,7 @@ use crate::lint::rules::RULES;
 use crate::lint::{Context, Finding, Level, Outcome, Rule};
 use crate::model::provenance::ObjectRef;
 use crate::output::{API_VERSION, Format, Report, Style, Table, Terminal, clean};
+use crate::snapshot::{Gap, GapReason, Kind};
 
 /// Find what is wrong or dangerous in the image policy of a cluster
 ///
@@ -108,7 +109,31 @@ pub fn run(args: Args) -> Answer {
     }
     report.to_stderr();
     loaded.require_complete(&args.input)?;
-    Ok(!fails)
+    match unseen(&loaded, &outcome, args.namespace.as_deref()) {
+        Some(gap) if !fails => Err(Error::Incomplete {
+            message: format!("not everything could be looked at: {}", gap.message),
+            hint: "mend the object: its fields have other types than the API's".into(),
+        }),
+        _ => Ok(!fails),
+    }
+}
+
+/// An object of image policy that cannot be read and that no finding tells of: nothing found must not pass for fine then.
+fn unseen<'l>(loaded: &'l Loaded, outcome: &Outcome, namespace: Option<&str>) -> Option<&'l Gap> {
+    let is_told = |object: &ObjectRef| outcome.findings.iter().any(|finding| *finding.object == *object);
+    let concerns = |object: &ObjectRef| {
+        namespace.is_none() || object.namespace.as_deref().is_none_or(|own| Some(own) == namespace)
+    };
+    let is_policy =
+        |kind: &str| Kind::named(kind).is_some_and(|kind| (kind as usize) <= Kind::ImageContentSourcePolicy as usize);
+    let silent = loaded.snapshot.undecodable.iter().map(|object| &*object.reference);
+    let mut silent = silent.filter(|object| is_policy(&object.kind) && concerns(object) && !is_told(object));
+    let object = silent.next()?;
+    loaded
+        .snapshot
+        .gaps
+        .iter()
+        .find(|gap| gap.reason == GapReason::Undecodable && gap.message.starts_with(&object.to_string()))
 }
 
 /// By code (`IMP204`, `204`) or name.

@@ -17,7 +17,7 @@ macro_rules! lenient {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Deserialize)]
-        #[serde(rename_all = "camelCase")]
+        #[serde(rename_all = "camelCase", expecting = "a map of fields")]
         pub struct $name {
             $($(#[$field_doc])* #[serde(default, deserialize_with = "nullable")] pub $field: $type,)*
         }

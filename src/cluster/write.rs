@@ -174,7 +174,7 @@ impl Writer {
     /// Must be called within a runtime. Sends nothing yet.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] where the credentials cannot be used.
+    /// [`crate::error::Error::Kubeconfig`] where the credentials cannot be used.
     pub fn new(connection: &Connection) -> Result<Self> {
         Ok(Self { session: Session::new(connection)? })
     }
@@ -187,7 +187,7 @@ impl Writer {
     /// One object as it is now.
     ///
     /// # Errors
-    /// [`Error::Cluster`] where there is no answer, or it is forbidden.
+    /// [`crate::error::Error::Cluster`] where there is no answer, or it is forbidden.
     pub async fn get(&self, target: &Target) -> Result<Option<Value>> {
         let path = target.path();
         match self.session.get(&path, JSON).await? {
@@ -260,7 +260,7 @@ impl Writer {
     /// is known again where the answer to a first attempt was lost.
     ///
     /// # Errors
-    /// [`Error::Cluster`] where there is no answer: then nobody knows whether it was carried out.
+    /// [`crate::error::Error::Cluster`] where there is no answer: then nobody knows whether it was carried out.
     pub async fn apply(
         &self,
         manifest: &Value,

@@ -294,6 +294,13 @@ impl<'a> Planner<'a> {
         own.retain(|step| !step.is_idle());
         let api = live.beneath.as_deref().unwrap_or(live);
         let ordered = plan::order(api, self.before.release, steps);
+        if ordered.has_unseen_states {
+            draft.notes.push(
+                "there are too many states between these steps to look at each: the controller may refuse one of them, and goes on \
+                 once all steps are done"
+                    .to_string(),
+            );
+        }
         let mut steps = ordered.steps;
         let (snapshot, compiled) = match own.is_empty() {
             true => (after, compiled),

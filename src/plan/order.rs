@@ -33,6 +33,8 @@ pub struct Ordered {
     pub steps: Vec<Step>,
     /// Where no order was found in which the controller takes every state.
     pub freeze: Option<Freeze>,
+    /// Whether there were too many states to look at all of them: in those, nobody knows what the controller says.
+    pub has_unseen_states: bool,
 }
 
 /// Puts steps on objects of the API into order. `api` is what it holds now.
@@ -47,6 +49,7 @@ struct Search<'a> {
     done: Vec<Step>,
     frozen: Vec<Refusal>,
     freeze: Option<Freeze>,
+    has_unseen_states: bool,
     /// How often a state may still be compiled: with 10,000 policies each takes its time.
     budget: usize,
 }
@@ -65,6 +68,7 @@ impl<'a> Search<'a> {
             done: Vec::new(),
             frozen: Vec::new(),
             freeze: None,
+            has_unseen_states: false,
             budget: (MOST_COMPILED / policies).max(LEAST_STATES),
         }
     }
@@ -80,7 +84,7 @@ impl<'a> Search<'a> {
             }
         }
         self.done.extend(self.steps.iter_mut().filter_map(Option::take));
-        Ordered { steps: self.done, freeze: self.freeze }
+        Ordered { steps: self.done, freeze: self.freeze, has_unseen_states: self.has_unseen_states }
     }
 
     /// Takes whatever leads to a state that the controller takes; `false` where nothing does.
@@ -157,7 +161,14 @@ impl<'a> Search<'a> {
             false => remaining().find(is_a_unit),
         };
         let Some(next) = next.or_else(|| remaining().next()) else { return };
-        let refusals = if self.budget == 0 { self.frozen.clone() } else { self.refusals(&[next]) };
+        let refusals = match self.budget {
+            0 => {
+                // After the last step all is done, and that state is compiled with the plan.
+                self.has_unseen_states |= remaining().count() > 1;
+                self.frozen.clone()
+            }
+            _ => self.refusals(&[next]),
+        };
         if !frozen && !refusals.is_empty() {
             match &mut self.freeze {
                 // A second one is told as one long one.

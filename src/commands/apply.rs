@@ -421,10 +421,7 @@ fn about_keys(after: &Loaded) -> Vec<String> {
     let overlay = after.compiled.overlay();
     let missing = overlay.map(|overlay| overlay::missing_keys(&after.snapshot, overlay)).unwrap_or_default();
     let mut notes: Vec<String> = missing.iter().filter_map(overlay::MissingKey::in_words).collect();
-    let signed = overlay.map(|overlay| overlay.signed.as_slice()).unwrap_or_default();
-    let keys = after.snapshot.delivery.keys.keys();
-    let unused = keys.filter(|path| signed.iter().all(|signed| *signed.key_path != ***path));
-    notes.extend(unused.map(|path| format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath")));
+    notes.extend(overlay::unused_keys(&after.snapshot, &after.compiled));
     notes
 }
 

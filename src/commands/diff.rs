@@ -123,8 +123,8 @@ pub fn run(args: Args) -> Answer {
         ));
         return report.print(&args, args.exit_zero);
     }
-    for path in overlay::unused_keys(&after.snapshot, &after.compiled) {
-        super::say("warning", &format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath"));
+    for text in overlay::unused_keys(&after.snapshot, &after.compiled) {
+        super::say("warning", &text);
     }
     let (left, right) = (only(left, &args)?, only(right, &args)?);
     left.missing.iter().for_each(|missing| super::say("incomplete", missing));

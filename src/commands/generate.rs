@@ -169,8 +169,8 @@ fn say_what_is_missing(loaded: &Loaded, overlay: &Overlay) {
     for text in missing.iter().filter_map(overlay::MissingKey::in_words) {
         super::say("warning", &text);
     }
-    for path in overlay::unused_keys(&loaded.snapshot, &loaded.compiled) {
-        super::say("warning", &format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath"));
+    for text in overlay::unused_keys(&loaded.snapshot, &loaded.compiled) {
+        super::say("warning", &text);
     }
     if overlay.signed.is_empty() && overlay.objects.is_empty() {
         super::say(

@@ -90,7 +90,7 @@ pub(super) fn compose(snapshot: &Snapshot, compiled: &mut Compiled) -> Result<Op
     let release = compiled.release;
     let virtual_compiled;
     let (base, sources): (&Generated, &RegistrySources) = if delivers {
-        virtual_compiled = controller(snapshot, overlay_release(release));
+        virtual_compiled = controller(snapshot, release.for_overlay());
         match &virtual_compiled.generated {
             Ok(base) => (base, &virtual_compiled.sources),
             Err(refusals) => {
@@ -175,12 +175,6 @@ fn release_note(release: &Release) -> Note {
         ),
         causes: Vec::new(),
     }
-}
-
-/// The release as its nodes are, with a controller that knows what nodes can read: what an overlay delivers does not ask the
-/// cluster's controller or its gates.
-fn overlay_release(release: &'static Release) -> &'static Release {
-    release.for_overlay()
 }
 
 /// What the nodes of a release cannot read, however it is delivered (domain.md 4.1, 5.1).
@@ -594,11 +588,12 @@ pub fn missing_keys(snapshot: &Snapshot, overlay: &Overlay) -> Vec<MissingKey> {
     missing.map(of).collect()
 }
 
-/// The keyrings that flags bring along and that no signed scope names, by their paths on the node: a path that is mistyped, say.
-pub fn unused_keys<'s>(snapshot: &'s Snapshot, compiled: &Compiled) -> Vec<&'s str> {
+/// What to tell somebody about keyrings that flags bring along and that no signed scope names: a path that is mistyped, say.
+pub fn unused_keys(snapshot: &Snapshot, compiled: &Compiled) -> Vec<String> {
     let signed = compiled.overlay().map(|overlay| overlay.signed.as_slice()).unwrap_or_default();
     let named: BTreeSet<&str> = signed.iter().map(|signed| &*signed.key_path).collect();
-    snapshot.delivery.keys.keys().map(String::as_str).filter(|path| !named.contains(path)).collect()
+    let unused = snapshot.delivery.keys.keys().filter(|path| !named.contains(path.as_str()));
+    unused.map(|path| format!("--key {path} is not used: no signedRegistries names it as gpgKeyPath")).collect()
 }
 
 impl MissingKey {

@@ -410,7 +410,7 @@ struct MiniNode {
     #[serde(default)]
     metadata: api::Metadata,
     #[serde(default)]
-    status: api::ConditionStatus,
+    status: api::NodeStatus,
 }
 
 /// What every line of a watch has; an error is a `Status`.

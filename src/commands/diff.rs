@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::change::{ChangeArgs, Sides, known_left, sides};
 use super::explain::{capitalised, pools_in_words, print_refusals};
 use super::input::{ConnectionFlags, InputArgs, Of};
-use super::lint::fold;
 use super::load::{Header, Loaded, Needs};
 use super::{Answer, OutputArgs};
 use crate::compile::overlay;
@@ -23,6 +22,7 @@ use crate::diff::{
 use crate::error::{Error, Result};
 use crate::model::node_files::{NAMESPACE_POLICIES, NodeFiles, POLICY_JSON};
 use crate::model::provenance::RefusedBy;
+use crate::output::words::fold;
 use crate::output::{API_VERSION, Report, Style, Table, Terminal, words};
 use crate::snapshot::{Gap, GapReason, Kind, Source};
 

@@ -20,12 +20,14 @@ pub enum Needs {
     Policies,
     /// That, and nodes.
     Everything,
+    /// That, and what runs.
+    Lint,
 }
 
 impl Needs {
     /// The kinds to read.
     pub fn kinds(self) -> &'static [Kind] {
-        const ALL: [Kind; 14] = [
+        const ALL: [Kind; 16] = [
             Kind::Image,
             Kind::ClusterImagePolicy,
             Kind::ImagePolicy,
@@ -40,10 +42,13 @@ impl Needs {
             Kind::Node,
             Kind::ControllerConfig,
             Kind::MachineConfiguration,
+            Kind::PinnedImageSet,
+            Kind::Pod,
         ];
         match self {
             Self::Policies => &ALL[..11],
-            Self::Everything => &ALL,
+            Self::Everything => &ALL[..14],
+            Self::Lint => &ALL,
         }
     }
 }

@@ -3,47 +3,16 @@
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, Span, StrInput, StructureStyle};
-use serde::Serialize;
 
 use super::yaml;
-use crate::model::private_keys::{NOT_SHOWN, meets_private_key};
-use crate::snapshot::{Origin, SourceFile};
-
-/// A stretch of a file. Lines and columns count from 1, columns in Unicode scalar values; the end is behind the last one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Location {
-    /// As the user would name it.
-    pub file: String,
-    /// Of the first character.
-    pub line: usize,
-    /// Of the first character.
-    pub column: usize,
-    /// Of the end.
-    pub end_line: usize,
-    /// Of the end.
-    pub end_column: usize,
-}
-
-/// A line with what is marked in it, cut where it is long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
-    /// Its number, from 1.
-    pub line: usize,
-    /// What stands before the marked part; begins with `…` where more was cut off.
-    pub before: String,
-    /// What is marked.
-    pub marked: String,
-    /// What follows; ends with `…` where more was cut off.
-    pub after: String,
-}
+use crate::snapshot::{Location, Origin, SourceFile};
 
 /// Where the value at a path such as `spec.scopes[3]` or `metadata.annotations[example.com/a]` stands. Where the object has no such
 /// field, the nearest one around it; for a mapping or sequence in block style its key; for the empty path the object's `kind`.
 /// Nothing for objects of a cluster.
 pub fn locate(origin: &Origin, path: &str) -> Option<Location> {
     let (source, found) = find(origin, path)?;
-    Some(location(source, found.value_or_key()))
+    Some(source.location(found.value_or_key()))
 }
 
 /// Where an object begins, in bytes of its file: its `kind`.
@@ -55,47 +24,7 @@ pub(super) fn offset(origin: &Origin) -> Option<usize> {
 /// Like [`locate`], the key instead of its value; an item of a list stands for itself.
 pub fn locate_key(origin: &Origin, path: &str) -> Option<Location> {
     let (source, found) = find(origin, path)?;
-    Some(location(source, found.key.unwrap_or(found.value)))
-}
-
-/// A stretch of a file by its bytes.
-pub fn location(source: &SourceFile, range: Range<usize>) -> Location {
-    let (line, column) = source.position(range.start);
-    let (end_line, end_column) = source.position(range.end.max(range.start));
-    Location { file: source.name.clone(), line, column, end_line, end_column }
-}
-
-/// The first line of a location.
-pub fn excerpt(origin: &Origin, location: &Location) -> Option<Excerpt> {
-    let Origin::File { source, .. } = origin else { return None };
-    excerpt_of(source, location)
-}
-
-/// How many characters are shown on either side of what is marked, and of the marked part itself.
-const MARGIN: usize = 60;
-const WIDEST: usize = 160;
-
-fn excerpt_of(source: &SourceFile, location: &Location) -> Option<Excerpt> {
-    let line = source.line_range(location.line)?;
-    if meets_private_key(&source.text, line.clone()) {
-        let marked = NOT_SHOWN.to_owned();
-        return Some(Excerpt { line: location.line, before: String::new(), marked, after: String::new() });
-    }
-    let text = source.text.get(line)?;
-    let skipped = location.column.saturating_sub(1 + MARGIN);
-    let mut rest = text.chars().skip(skipped);
-    let mut before: String = rest.by_ref().take(location.column - 1 - skipped).collect();
-    if skipped > 0 {
-        before.insert(0, '…');
-    }
-    let width =
-        if location.end_line == location.line { location.end_column.saturating_sub(location.column) } else { WIDEST };
-    let marked: String = rest.by_ref().take(width.clamp(1, WIDEST)).collect();
-    let mut after: String = rest.by_ref().take(MARGIN).collect();
-    if rest.next().is_some() {
-        after.push('…');
-    }
-    Some(Excerpt { line: location.line, before, marked, after })
+    Some(source.location(found.key.unwrap_or(found.value)))
 }
 
 /// A field that was found; both ranges are bytes of the file.
@@ -385,6 +314,7 @@ fn index(path: &str) -> Option<(usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::private_keys::NOT_SHOWN;
     use std::sync::Arc;
 
     fn origin(text: &str, pointer: &str) -> Origin {
@@ -392,10 +322,15 @@ mod tests {
         Origin::File { document: 0..text.len(), source, pointer: pointer.into() }
     }
 
+    fn excerpt(origin: &Origin, location: &Location) -> crate::snapshot::Excerpt {
+        let Origin::File { source, .. } = origin else { panic!("not in a file") };
+        source.excerpt(location).unwrap()
+    }
+
     #[track_caller]
     fn marked(origin: &Origin, path: &str) -> (usize, usize, String) {
         let location = locate(origin, path).unwrap_or_else(|| panic!("{path} not found"));
-        let excerpt = excerpt(origin, &location).unwrap();
+        let excerpt = excerpt(origin, &location);
         (location.line, location.column, excerpt.marked)
     }
 
@@ -459,7 +394,7 @@ spec:
         ] {
             let origin = origin(&text, "");
             let location = locate(&origin, "key").unwrap();
-            let excerpt = excerpt(&origin, &location).unwrap();
+            let excerpt = excerpt(&origin, &location);
             assert_eq!((excerpt.before.as_str(), excerpt.marked.as_str(), excerpt.after.as_str()), ("", NOT_SHOWN, ""));
             assert_eq!(marked(&origin, "a"), (1, 4, "b".into()));
         }
@@ -513,9 +448,9 @@ spec:
         let text = format!("kind: A\nspec: [{}, needle, {}]\n", "x".repeat(5000), "y".repeat(5000));
         let origin = origin(&text, "");
         let location = locate(&origin, "spec[1]").unwrap();
-        let excerpt = excerpt(&origin, &location).unwrap();
+        let excerpt = excerpt(&origin, &location);
         assert_eq!(excerpt.marked, "needle");
-        assert!(excerpt.before.starts_with('…') && excerpt.before.chars().count() == MARGIN + 1);
-        assert!(excerpt.after.ends_with('…') && excerpt.after.chars().count() == MARGIN + 1);
+        assert!(excerpt.before.starts_with('…') && excerpt.before.chars().count() == 61);
+        assert!(excerpt.after.ends_with('…') && excerpt.after.chars().count() == 61);
     }
 }

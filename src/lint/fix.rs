@@ -1,10 +1,150 @@
 //! Commands to type. They are made from objects of strangers and go through somebody's shell: everything is quoted, and a patch
 //! of a list first tests that the entry is still where it was.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::model::provenance::ObjectRef;
+
+/// A change of objects that mends a finding. It is printed as commands, or made in files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fix {
+    /// Whether it may be made without looking: `--fix`; else `--unsafe-fixes`.
+    pub is_safe: bool,
+    /// What it does, in a few words: "take the entry out".
+    pub what: String,
+    /// What is changed, in order.
+    pub edits: Vec<Edit>,
+}
+
+/// A change of one object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    /// The object.
+    pub object: Arc<ObjectRef>,
+    /// What is done to it.
+    pub operation: Operation,
+}
+
+/// What is done to an object. Paths are those of findings, such as `spec.scopes[3]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Takes an entry out of a list, or a field out of an object, that has this value.
+    Remove {
+        /// The entry.
+        path: String,
+        /// What stands there now.
+        value: Value,
+    },
+    /// Writes another value in the place of one.
+    Replace {
+        /// The field.
+        path: String,
+        /// What stands there now.
+        before: Value,
+        /// What shall stand there.
+        after: Value,
+    },
+    /// Sets a field that is not there.
+    Set {
+        /// The field; what is around it is there.
+        path: String,
+        /// Its value.
+        value: Value,
+    },
+    /// Adds a value at the end of a list that is there.
+    Append {
+        /// The list.
+        list: String,
+        /// The value.
+        value: Value,
+    },
+    /// Deletes the object.
+    Delete,
+}
+
+impl Fix {
+    /// One that changes what the objects mean only as the finding asks for.
+    pub fn safe(what: impl Into<String>) -> Self {
+        Self { is_safe: true, what: what.into(), edits: Vec::new() }
+    }
+
+    /// One that somebody should look at first: it lets something in, or takes something away.
+    pub fn risky(what: impl Into<String>) -> Self {
+        Self { is_safe: false, what: what.into(), edits: Vec::new() }
+    }
+
+    /// And this.
+    pub fn and(mut self, object: &Arc<ObjectRef>, operation: Operation) -> Self {
+        self.edits.push(Edit { object: object.clone(), operation });
+        self
+    }
+
+    /// And an entry is taken out; `path` is that of the entry, such as `spec.scopes[3]`.
+    pub fn remove(self, object: &Arc<ObjectRef>, path: &str, value: impl Into<Value>) -> Self {
+        self.and(object, Operation::Remove { path: path.into(), value: value.into() })
+    }
+
+    /// And a value is replaced.
+    pub fn replace(
+        self,
+        object: &Arc<ObjectRef>,
+        path: &str,
+        before: impl Into<Value>,
+        after: impl Into<Value>,
+    ) -> Self {
+        self.and(object, Operation::Replace { path: path.into(), before: before.into(), after: after.into() })
+    }
+
+    /// And a field is set that is not there.
+    pub fn set(self, object: &Arc<ObjectRef>, path: &str, value: impl Into<Value>) -> Self {
+        self.and(object, Operation::Set { path: path.into(), value: value.into() })
+    }
+
+    /// And a value is added at the end of a list.
+    pub fn append(self, object: &Arc<ObjectRef>, list: &str, value: impl Into<Value>) -> Self {
+        self.and(object, Operation::Append { list: list.into(), value: value.into() })
+    }
+
+    /// And an object is deleted.
+    pub fn delete(self, object: &Arc<ObjectRef>) -> Self {
+        self.and(object, Operation::Delete)
+    }
+
+    /// As commands to type: one for each run of edits of an object.
+    pub fn commands(&self) -> Vec<String> {
+        let deletes = |edit: &Edit| edit.operation == Operation::Delete;
+        let runs = self.edits.chunk_by(|a, b| a.object == b.object && !deletes(a) && !deletes(b));
+        runs.map(|edits| {
+            let operations = edits.iter().flat_map(|edit| edit.operation.json_patch()).collect();
+            match &edits[0] {
+                Edit { object, operation: Operation::Delete } => delete(object),
+                Edit { object, .. } => patch(object, operations),
+            }
+        })
+        .collect()
+    }
+}
+
+impl Operation {
+    /// RFC 6902; what stands there now is tested first.
+    fn json_patch(&self) -> Vec<Value> {
+        let test = |path: &str, value: &Value| json!({"op": "test", "path": pointer(path), "value": value});
+        match self {
+            Self::Remove { path, value } => vec![test(path, value), json!({"op": "remove", "path": pointer(path)})],
+            Self::Replace { path, before, after } => {
+                vec![test(path, before), json!({"op": "replace", "path": pointer(path), "value": after})]
+            }
+            Self::Set { path, value } => vec![json!({"op": "add", "path": pointer(path), "value": value})],
+            Self::Append { list, value } => {
+                vec![json!({"op": "add", "path": format!("{}/-", pointer(list)), "value": value})]
+            }
+            Self::Delete => Vec::new(),
+        }
+    }
+}
 
 /// `oc patch` with a JSON patch.
 pub fn patch(object: &ObjectRef, operations: Value) -> String {

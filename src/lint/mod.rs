@@ -2,11 +2,15 @@
 //! check. Rules are pure functions over a [`Context`]; a compile that the controller would refuse is input like any other.
 
 mod api;
+mod fingerprint;
 pub mod fix;
+pub mod formats;
 mod gpg;
+pub mod images;
 mod nodes;
 pub mod policies;
 mod refusals;
+pub mod report;
 pub mod rules;
 
 use std::borrow::Cow;
@@ -17,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::compile::Compiled;
 use crate::compile::pools::Truth;
@@ -133,7 +138,8 @@ pub struct Context<'a> {
     pub compiled: &'a Compiled,
     /// The time at which keys must be valid, in seconds since 1970.
     pub now: i64,
-    origins: OnceLock<HashMap<&'a ObjectRef, &'a Origin, foldhash::fast::RandomState>>,
+    objects: OnceLock<HashMap<&'a ObjectRef, (&'a Origin, Option<&'a Value>), foldhash::fast::RandomState>>,
+    images: OnceLock<Vec<images::ImageInUse<'a>>>,
     codes: OnceLock<Vec<Option<u16>>>,
     unstorable: OnceLock<Vec<api::Unstorable<'a>>>,
     desired: OnceLock<Option<Truth>>,
@@ -149,7 +155,8 @@ impl<'a> Context<'a> {
             release: compiled.release,
             compiled,
             now: jiff::Timestamp::now().as_second(),
-            origins: OnceLock::new(),
+            objects: OnceLock::new(),
+            images: OnceLock::new(),
             codes: OnceLock::new(),
             unstorable: OnceLock::new(),
             desired: OnceLock::new(),
@@ -160,20 +167,23 @@ impl<'a> Context<'a> {
 
     /// Where an object stood that is known by name only, as in a refusal's causes.
     pub fn origin(&self, object: &ObjectRef) -> Origin {
-        let origins = self.origins.get_or_init(|| {
-            let Snapshot { image, cluster_image_policies, image_policies, cluster_version, controller_config, .. } =
-                self.snapshot;
-            let policies =
-                cluster_image_policies.iter().chain(image_policies).map(|policy| (&*policy.reference, &policy.origin));
-            let mirrors = self.snapshot.mirror_sets().map(|(_, set)| (&*set.reference, &set.origin));
-            let image = image.iter().map(|image| (&*image.reference, &image.origin));
-            let version = cluster_version.iter().map(|version| (&*version.reference, &version.origin));
-            let config = controller_config.iter().map(|config| (&*config.reference, &config.origin));
-            let machine_configs =
-                self.snapshot.machine_configs.iter().map(|object| (&*object.reference, &object.origin));
-            policies.chain(mirrors).chain(image).chain(version).chain(config).chain(machine_configs).collect()
+        self.object(object).map_or(Origin::Live, |(origin, _)| origin.clone())
+    }
+
+    /// An object as it was written.
+    pub fn raw(&self, object: &ObjectRef) -> Option<&'a Value> {
+        self.object(object)?.1
+    }
+
+    fn object(&self, object: &ObjectRef) -> Option<(&'a Origin, Option<&'a Value>)> {
+        let objects = self.objects.get_or_init(|| {
+            let written = self.snapshot.as_written().map(|(object, raw, origin)| (&**object, (origin, Some(raw))));
+            let others = self.snapshot.same_name_elsewhere.iter();
+            let others = others.map(|object| (&*object.reference, (&object.origin, Some(&object.raw))));
+            let pods = self.snapshot.pods.iter().map(|pod| (&*pod.reference, (&pod.origin, None)));
+            written.chain(others).chain(pods).collect()
         });
-        origins.get(object).map_or(Origin::Live, |origin| (*origin).clone())
+        objects.get(object).copied()
     }
 
     /// Whether it is known which objects of a kind there are. Manifests are complete in what the controller's bootstrap reads
@@ -220,6 +230,39 @@ pub struct Finding {
     pub witness: Option<String>,
     /// Who will not take it.
     pub refused_by: Option<RefusedBy>,
+    /// A change of objects that mends it, where one does without asking anybody anything.
+    pub fix: Option<fix::Fix>,
+    /// The same for the same finding on the same object, whatever is reordered around it; see [`mod@fingerprint`].
+    pub fingerprint: String,
+    /// Why it does not count, where somebody said so.
+    pub suppression: Option<Suppression>,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Suppression {
+    /// Who says so.
+    pub kind: SuppressionKind,
+    /// Their words; never empty, but for a baseline.
+    pub reason: String,
+    /// The last day that it holds, as `2027-01-31`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Who suppresses a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum SuppressionKind {
+    /// The annotation `imagepolicy.openshift.io/ignore` of the object.
+    Annotation,
+    /// A comment in the file.
+    Comment,
+    /// `--suppress`
+    CommandLine,
+    /// `.imagepolicy.yaml`
+    Configuration,
+    /// `--baseline`
+    Baseline,
 }
 
 /// Another field that takes part in a finding.
@@ -264,6 +307,9 @@ impl Finding {
             related: Vec::new(),
             witness: None,
             refused_by: None,
+            fix: None,
+            fingerprint: String::new(),
+            suppression: None,
         }
     }
 
@@ -309,6 +355,12 @@ impl Finding {
         self
     }
 
+    /// With a change that mends it.
+    pub fn fixed_by(mut self, fix: fix::Fix) -> Self {
+        self.fix = Some(fix);
+        self
+    }
+
     /// With another field that takes part.
     pub fn related(mut self, object: &Arc<ObjectRef>, path: impl fmt::Display, message: impl Into<String>) -> Self {
         self.related.push(Related { object: object.clone(), path: path.to_string(), message: message.into() });
@@ -325,7 +377,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 /// As in `LintReport` of interface.md 3, without the location, which only the caller can look up.
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Finding", 12)?;
+        let mut out = serializer.serialize_struct("Finding", 14)?;
         out.serialize_field("code", &self.rule.id())?;
         out.serialize_field("name", self.rule.name)?;
         out.serialize_field("level", &self.level)?;
@@ -342,6 +394,10 @@ impl Serialize for Finding {
         if let Some(by) = &self.refused_by {
             out.serialize_field("refusedBy", by)?;
         }
+        if let Some(suppression) = &self.suppression {
+            out.serialize_field("suppression", suppression)?;
+        }
+        out.serialize_field("fingerprint", &self.fingerprint)?;
         out.end()
     }
 }
@@ -374,5 +430,6 @@ pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
         let key = |finding: &Finding| (Reverse(finding.level), finding.object.clone(), finding.rule.code);
         key(a).cmp(&key(b)).then_with(|| (&a.path, &a.message).cmp(&(&b.path, &b.message)))
     });
+    fingerprint::name(context, &mut outcome.findings);
     outcome
 }

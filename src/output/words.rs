@@ -358,3 +358,37 @@ pub fn short_provenance(provenance: &Provenance) -> String {
         other => other.to_string(),
     }
 }
+
+/// Lines of at most `width` characters, broken at blanks; a longer word stays whole.
+pub fn fold(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut length = 0;
+    for word in text.split(' ') {
+        let word_length = word.chars().count();
+        if length > 0 && length + 1 + word_length > width {
+            lines.push(String::new());
+            length = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            if length > 0 {
+                line.push(' ');
+                length += 1;
+            }
+            line.push_str(word);
+            length += word_length;
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_folded_at_blanks() {
+        assert_eq!(fold("one two three", 7), ["one two", "three"]);
+        assert_eq!(fold("averylongword x", 5), ["averylongword", "x"]);
+        assert_eq!(fold("", 5), [""]);
+    }
+}

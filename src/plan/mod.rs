@@ -180,6 +180,8 @@ pub fn wish(files: &Snapshot) -> Result<Wish, Objection> {
         (Kind::MachineConfiguration, files.machine_configuration.is_some()),
         (Kind::MachineConfigPool, !files.pools.is_empty()),
         (Kind::Node, !files.nodes.is_empty()),
+        (Kind::PinnedImageSet, !files.pinned_image_sets.is_empty()),
+        (Kind::Pod, !files.pods.is_empty()),
     ];
     others.extend(singles.iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| kind.to_string()));
     if let Some(object) = files.machine_configs.first() {

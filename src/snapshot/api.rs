@@ -313,6 +313,19 @@ lenient! {
     ClusterVersionStatus {
         /// What the cluster is, or is being updated to.
         desired: DesiredRelease,
+        /// The newest update in front.
+        history: Vec<UpdateHistory>,
+        /// `Upgradeable` among them, where something keeps the cluster from being updated.
+        conditions: Vec<Condition>,
+    }
+}
+lenient! {
+    /// One update of `status.history`
+    UpdateHistory {
+        /// `Completed` or `Partial`.
+        state: String,
+        /// Such as `4.20.3`.
+        version: String,
     }
 }
 lenient! {
@@ -500,7 +513,25 @@ lenient! {
     /// `Node`: all that is read of it is in its metadata.
     Node {
         /// `status`
-        status: ConditionStatus,
+        status: NodeStatus,
+    }
+}
+lenient! {
+    /// `status` of a node
+    NodeStatus {
+        /// `conditions`
+        conditions: Vec<Condition>,
+        /// `nodeInfo`
+        node_info: NodeInfo,
+    }
+}
+lenient! {
+    /// `status.nodeInfo` of a node
+    NodeInfo {
+        /// Such as `cri-o://1.33.2-3.rhaos4.20.git…`.
+        container_runtime_version: String,
+        /// Such as `Red Hat Enterprise Linux CoreOS 9.6.20251112-0 (Plow)`.
+        os_image: String,
     }
 }
 
@@ -511,6 +542,83 @@ lenient! {
         spec: Value,
         /// `status`, as it is.
         status: Value,
+    }
+}
+
+lenient! {
+    /// `PinnedImageSet`: images that nodes keep from being removed
+    PinnedImageSet {
+        /// `spec`
+        spec: PinnedImageSetSpec,
+    }
+}
+lenient! {
+    /// `spec` of a PinnedImageSet
+    PinnedImageSetSpec {
+        /// By digest.
+        pinned_images: Vec<PinnedImage>,
+    }
+}
+lenient! {
+    /// One pinned image.
+    PinnedImage {
+        /// Its name.
+        name: String,
+    }
+}
+
+lenient! {
+    /// `Pod`: what it runs, and nothing else of it is kept.
+    Pod {
+        /// `spec`
+        spec: PodSpec,
+        /// `status`
+        status: PodStatus,
+    }
+}
+lenient! {
+    /// `spec` of a pod
+    PodSpec {
+        /// `containers`
+        containers: Vec<Container>,
+        /// `initContainers`
+        init_containers: Vec<Container>,
+        /// `ephemeralContainers`
+        ephemeral_containers: Vec<Container>,
+    }
+}
+lenient! {
+    /// One container of a pod.
+    Container {
+        /// `name`
+        name: String,
+        /// The image as it was asked for.
+        image: String,
+        /// `Always`, `IfNotPresent`, `Never` or empty.
+        image_pull_policy: String,
+    }
+}
+lenient! {
+    /// `status` of a pod
+    PodStatus {
+        /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+        phase: String,
+        /// When it began, RFC 3339.
+        start_time: String,
+        /// Of `spec.containers`, in any order.
+        container_statuses: Vec<ContainerStatus>,
+        /// Of `spec.initContainers`, in any order.
+        init_container_statuses: Vec<ContainerStatus>,
+    }
+}
+lenient! {
+    /// What became of a container.
+    ContainerStatus {
+        /// The container's name.
+        name: String,
+        /// What it runs, by digest; empty before it was pulled.
+        #[serde(rename = "imageID")]
+        image_id: String,
     }
 }
 

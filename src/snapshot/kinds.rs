@@ -23,6 +23,8 @@ pub enum Kind {
     ControllerConfig,
     Node,
     MachineConfiguration,
+    PinnedImageSet,
+    Pod,
 }
 
 /// One row of [`KINDS`].
@@ -49,7 +51,7 @@ const fn row(
     plural: &'static str,
     only: Option<&'static str>,
 ) -> KindInfo {
-    KindInfo { kind, group, versions, plural, namespaced: matches!(kind, Kind::ImagePolicy), only }
+    KindInfo { kind, group, versions, plural, namespaced: matches!(kind, Kind::ImagePolicy | Kind::Pod), only }
 }
 
 const CONFIG: &str = "config.openshift.io";
@@ -57,7 +59,7 @@ const OPERATOR: &str = "operator.openshift.io";
 const MACHINE: &str = "machineconfiguration.openshift.io";
 
 /// Every kind that is read, in the order of [`Kind`].
-pub static KINDS: [KindInfo; 14] = [
+pub static KINDS: [KindInfo; 16] = [
     row(Kind::Image, CONFIG, &["v1"], "images", Some("cluster")),
     row(Kind::ClusterImagePolicy, CONFIG, &["v1", "v1alpha1"], "clusterimagepolicies", None),
     row(Kind::ImagePolicy, CONFIG, &["v1", "v1alpha1"], "imagepolicies", None),
@@ -72,6 +74,8 @@ pub static KINDS: [KindInfo; 14] = [
     row(Kind::ControllerConfig, MACHINE, &["v1"], "controllerconfigs", Some("machine-config-controller")),
     row(Kind::Node, "", &["v1"], "nodes", None),
     row(Kind::MachineConfiguration, OPERATOR, &["v1"], "machineconfigurations", Some("cluster")),
+    row(Kind::PinnedImageSet, MACHINE, &["v1", "v1alpha1"], "pinnedimagesets", None),
+    row(Kind::Pod, "", &["v1"], "pods", None),
 ];
 
 impl Kind {
@@ -97,6 +101,8 @@ impl Kind {
             Self::ControllerConfig => "ControllerConfig",
             Self::Node => "Node",
             Self::MachineConfiguration => "MachineConfiguration",
+            Self::PinnedImageSet => "PinnedImageSet",
+            Self::Pod => "Pod",
         }
     }
 
@@ -192,7 +198,8 @@ mod tests {
             ("image.toolkit.fluxcd.io/v1", "ImagePolicy", Recognised::SameNameElsewhere(Kind::ImagePolicy)),
             ("image.openshift.io/v1", "Image", Recognised::Other),
             ("v1", "Node", Recognised::Kind(Kind::Node)),
-            ("v1", "Pod", Recognised::Other),
+            ("v1", "Pod", Recognised::Kind(Kind::Pod)),
+            ("v1", "Secret", Recognised::Other),
         ] {
             assert_eq!(Kind::of(api_version, kind), expected, "{api_version} {kind}");
         }

@@ -4,6 +4,7 @@
 pub mod api;
 mod change;
 mod kinds;
+mod pods;
 mod source;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,7 +17,8 @@ use crate::model::provenance::ObjectRef;
 
 pub use change::Change;
 pub use kinds::{KINDS, Kind, KindInfo, Recognised};
-pub use source::{Origin, SourceFile};
+pub use pods::{Container, Interned, Pod};
+pub use source::{Excerpt, Location, Origin, SourceFile};
 
 /// Everything that was read of one cluster.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,10 @@ pub struct Snapshot {
     pub nodes: Vec<Object<api::Node>>,
     /// `MachineConfiguration/cluster`
     pub machine_configuration: Option<Object<api::MachineConfiguration>>,
+    /// PinnedImageSets.
+    pub pinned_image_sets: Vec<Object<api::PinnedImageSet>>,
+    /// Pods that have not ended, sorted out to what they run.
+    pub pods: Vec<Pod>,
     /// Node files that were given as they are.
     pub node_trees: Vec<NodeTree>,
     /// What the overlay is to be made with, apart from objects.
@@ -67,6 +73,7 @@ pub struct Snapshot {
     pub gaps: Vec<Gap>,
     /// What was noticed while reading, for a person: for instance YAML's `on` read as `true`.
     pub warnings: Vec<String>,
+    interned: Interned,
     read: [bool; KINDS.len()],
     index: HashMap<Identity, u64, foldhash::fast::RandomState>,
 }
@@ -296,6 +303,11 @@ impl Snapshot {
             Kind::ControllerConfig => self.controller_config = Some(decode!(api::ControllerConfig)),
             Kind::Node => self.nodes.push(decode!(api::Node)),
             Kind::MachineConfiguration => self.machine_configuration = Some(decode!(api::MachineConfiguration)),
+            Kind::PinnedImageSet => self.pinned_image_sets.push(decode!(api::PinnedImageSet)),
+            Kind::Pod => {
+                let pod = decode!(api::Pod);
+                self.pods.extend(Pod::of(pod, &mut self.interned));
+            }
         }
         Ok(Inserted::Added)
     }
@@ -334,7 +346,10 @@ impl Snapshot {
         });
         lay_one!(image, cluster_version, feature_gate, infrastructure, controller_config, machine_configuration);
         lay!(cluster_image_policies, image_policies, digest_mirror_sets, tag_mirror_sets, content_source_policies);
-        lay!(pools, machine_configs, nodes);
+        lay!(pools, machine_configs, nodes, pinned_image_sets);
+        let laid: HashSet<&ObjectRef> = new.pods.iter().map(|pod| &*pod.reference).collect();
+        self.pods.retain(|pod| !laid.contains(&*pod.reference) && !unread.contains(&pod.reference.identity()));
+        self.pods.extend(new.pods);
         self.undecodable.extend(new.undecodable);
         self.same_name_elsewhere.extend(new.same_name_elsewhere);
         self.index.extend(new.index);
@@ -361,7 +376,10 @@ impl Snapshot {
             .chain(all(self.machine_configuration.as_slice()));
         let policies = all(&self.cluster_image_policies).chain(all(&self.image_policies));
         let mirrors = self.mirror_sets().map(|(_, set)| (&set.reference, &set.raw, &set.origin));
-        let machines = all(&self.pools).chain(all(&self.machine_configs)).chain(all(&self.nodes));
+        let machines = all(&self.pools)
+            .chain(all(&self.machine_configs))
+            .chain(all(&self.nodes))
+            .chain(all(&self.pinned_image_sets));
         one.chain(policies).chain(mirrors).chain(machines).chain(all(&self.undecodable))
     }
 
@@ -394,6 +412,8 @@ impl Snapshot {
             Kind::ControllerConfig => self.controller_config = None,
             Kind::Node => self.nodes.retain(|object| !same(&object.reference)),
             Kind::MachineConfiguration => self.machine_configuration = None,
+            Kind::PinnedImageSet => self.pinned_image_sets.retain(|object| !same(&object.reference)),
+            Kind::Pod => self.pods.retain(|pod| !same(&pod.reference)),
         }
     }
 
@@ -484,8 +504,9 @@ impl Snapshot {
         }
         search!(image, cluster_version, feature_gate, infrastructure, controller_config, machine_configuration);
         search!(cluster_image_policies, image_policies, digest_mirror_sets, tag_mirror_sets, content_source_policies);
-        search!(pools, machine_configs, nodes, undecodable);
-        None
+        search!(pools, machine_configs, nodes, pinned_image_sets, undecodable);
+        let same = |pod: &&Pod| pod.reference.identity() == reference.identity();
+        self.pods.iter().find(same).map(|pod| &pod.origin)
     }
 
     /// How many objects were taken in.
@@ -612,9 +633,9 @@ mod tests {
     #[test]
     fn others_are_counted() {
         let mut snapshot = Snapshot::new(Source::Manifests);
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}});
-        assert_eq!(snapshot.insert(pod, Origin::Live, Laying::Beside), Ok(Inserted::PassedOver));
-        assert_eq!(snapshot.passed_over.get("Pod"), Some(&1));
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "p"}});
+        assert_eq!(snapshot.insert(secret, Origin::Live, Laying::Beside), Ok(Inserted::PassedOver));
+        assert_eq!(snapshot.passed_over.get("Secret"), Some(&1));
         let sigstore = json!({"apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": "p"}});
         assert_eq!(snapshot.insert(sigstore, Origin::Live, Laying::Beside), Ok(Inserted::PassedOver));
         assert_eq!(snapshot.same_name_elsewhere.len(), 1);

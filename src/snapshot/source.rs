@@ -5,6 +5,39 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use serde::Serialize;
+
+use crate::model::private_keys::{NOT_SHOWN, meets_private_key};
+
+/// A stretch of a file. Lines and columns count from 1, columns in Unicode scalar values; the end is behind the last one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Location {
+    /// As the user would name it.
+    pub file: String,
+    /// Of the first character.
+    pub line: usize,
+    /// Of the first character.
+    pub column: usize,
+    /// Of the end.
+    pub end_line: usize,
+    /// Of the end.
+    pub end_column: usize,
+}
+
+/// A line with what is marked in it, cut where it is long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What stands before the marked part; begins with `…` where more was cut off.
+    pub before: String,
+    /// What is marked.
+    pub marked: String,
+    /// What follows; ends with `…` where more was cut off.
+    pub after: String,
+}
+
 /// Where an object stood. Lines and columns are looked up only when somebody needs them.
 #[derive(Clone, Debug, Default)]
 pub enum Origin {
@@ -109,6 +142,46 @@ impl fmt::Debug for SourceFile {
         f.debug_struct("SourceFile").field("name", &self.name).field("bytes", &self.text.len()).finish()
     }
 }
+
+impl SourceFile {
+    /// A stretch of the file by its bytes.
+    pub fn location(&self, range: Range<usize>) -> Location {
+        let (line, column) = self.position(range.start);
+        let (end_line, end_column) = self.position(range.end.max(range.start));
+        Location { file: self.name.clone(), line, column, end_line, end_column }
+    }
+
+    /// The first line of a location; no private key is shown.
+    pub fn excerpt(&self, location: &Location) -> Option<Excerpt> {
+        let line = self.line_range(location.line)?;
+        if meets_private_key(&self.text, line.clone()) {
+            let marked = NOT_SHOWN.to_owned();
+            return Some(Excerpt { line: location.line, before: String::new(), marked, after: String::new() });
+        }
+        let text = self.text.get(line)?;
+        let skipped = location.column.saturating_sub(1 + MARGIN);
+        let mut rest = text.chars().skip(skipped);
+        let mut before: String = rest.by_ref().take(location.column - 1 - skipped).collect();
+        if skipped > 0 {
+            before.insert(0, '…');
+        }
+        let width = if location.end_line == location.line {
+            location.end_column.saturating_sub(location.column)
+        } else {
+            WIDEST
+        };
+        let marked: String = rest.by_ref().take(width.clamp(1, WIDEST)).collect();
+        let mut after: String = rest.by_ref().take(MARGIN).collect();
+        if rest.next().is_some() {
+            after.push('…');
+        }
+        Some(Excerpt { line: location.line, before, marked, after })
+    }
+}
+
+/// How many characters are shown on either side of what is marked, and of the marked part itself.
+const MARGIN: usize = 60;
+const WIDEST: usize = 160;
 
 #[cfg(test)]
 mod tests {

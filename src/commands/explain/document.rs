@@ -5,13 +5,13 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::commands::lint::fold;
 use crate::commands::load::Header;
 use crate::compile::in_force::InForce;
 use crate::model::keyrings::{GpgKey, Keyring};
 use crate::model::node_files::{DEFAULT_LOOKASIDE, REGISTRIES_D, SHIPPED_LOOKASIDES};
 use crate::model::policy::{PolicyRequirement, Requirements, Sourced, Verdict};
 use crate::model::provenance::{Provenance, Refusal, RefusedBy};
+use crate::output::words::fold;
 use crate::output::words::{self, Keyrings, NamedKeyring};
 use crate::output::{Report, Style, Table, Terminal};
 

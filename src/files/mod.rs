@@ -7,6 +7,7 @@
 mod archive;
 pub mod backup;
 mod block;
+pub mod edit;
 mod example;
 mod json;
 mod keyring;

@@ -1,6 +1,7 @@
 //! Commands to type. They are made from objects of strangers and go through somebody's shell: everything is quoted, and a patch
 //! of a list first tests that the entry is still where it was.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -250,9 +251,58 @@ fn named(object: &ObjectRef) -> String {
     }
 }
 
+/// One step into an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// A field.
+    Key(String),
+    /// An item of a list.
+    Index(usize),
+}
+
+impl Step {
+    /// Of an item of a list.
+    pub fn index(&self) -> Option<usize> {
+        match self {
+            Self::Index(index) => Some(*index),
+            Self::Key(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(key),
+            Self::Index(index) => write!(f, "{index}"),
+        }
+    }
+}
+
+/// A path such as `spec.scopes[3]` or `metadata.annotations[example.com/a]`, step by step.
+pub fn steps(path: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some((inner, behind)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            let bare = ["\"", "'"].iter().find_map(|quote| inner.strip_prefix(quote)?.strip_suffix(quote));
+            steps.push(inner.parse().map_or_else(|_| Step::Key(bare.unwrap_or(inner).to_string()), Step::Index));
+            rest = behind;
+        } else {
+            let end = rest.find(['.', '[']).filter(|end| *end > 0).unwrap_or(rest.len());
+            let (key, behind) = rest.split_at(end);
+            steps.push(Step::Key(key.to_string()));
+            rest = behind;
+        }
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+    }
+    steps
+}
+
 /// `spec.scopes[3]` as a JSON pointer.
 pub fn pointer(path: &str) -> String {
-    format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/"))
+    let part = |step: Step| format!("/{}", step.to_string().replace('~', "~0").replace('/', "~1"));
+    steps(path).into_iter().map(part).collect()
 }
 
 /// JSON that is printable ASCII.
@@ -295,6 +345,22 @@ mod tests {
 
     fn object(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
         ObjectRef { api_version: "".into(), kind: kind.into(), namespace: namespace.map(Into::into), name: name.into() }
+    }
+
+    #[test]
+    fn paths_as_pointers() {
+        for (path, expected) in [
+            ("spec.scopes[3]", "/spec/scopes/3"),
+            ("metadata.annotations[example.com/a.b]", "/metadata/annotations/example.com~1a.b"),
+            ("metadata.annotations['a~b'].c", "/metadata/annotations/a~0b/c"),
+            ("spec.a[0][1].b", "/spec/a/0/1/b"),
+            ("", ""),
+            ("[", "/["),
+            ("a[b", "/a/[b"),
+            ("a..b", "/a/.b"),
+        ] {
+            assert_eq!(pointer(path), expected, "{path}");
+        }
     }
 
     #[test]

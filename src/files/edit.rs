@@ -3,7 +3,7 @@
 //! Every change is proved before anybody sees it: the new text is parsed, and must say exactly what the old one says with the edits
 //! made. What cannot be proved (an anchor that others use, a layout that this module does not understand) is left to a person.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::scalars::{self, Scalar};
 use super::yaml::{self, Budget};
-use crate::lint::fix::{Edit, Fix, Operation, Step, steps};
+use crate::lint::fix::{self, Edit, Fate, Fix, Operation, Step, steps};
 use crate::model::provenance::ObjectRef;
 use crate::snapshot::{Origin, SourceFile};
 
@@ -50,39 +50,28 @@ pub struct Edited {
     pub fates: Vec<Fate>,
 }
 
-/// What became of a fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is in the new texts.
-    Made,
-    /// Another fix touches the same field: after that one, look again.
-    Later,
-    /// It cannot be made here, and why.
-    Impossible(String),
-}
-
-/// Works out what fixes make of the files that their objects stand in; `origin` tells where that is.
-pub fn edit<'f>(fixes: impl IntoIterator<Item = &'f Fix>, origin: impl Fn(&ObjectRef) -> Origin) -> Edited {
-    let fixes: Vec<Placed<'f>> = fixes.into_iter().map(|fix| Placed::of(fix, &origin)).collect();
-    let mut fates: Vec<Fate> = Vec::with_capacity(fixes.len());
-    let mut touched = Touched::default();
-    for placed in &fixes {
-        fates.push(match &placed.edits {
-            Err(why) => Fate::Impossible(why.clone()),
-            Ok(edits) => touched.claim(edits),
-        });
+/// Works out what fixes make of the files that their objects stand in. `object` tells where that is, and what stands there.
+pub fn edit<'f, 'o>(
+    fixes: impl IntoIterator<Item = &'f Fix>,
+    object: impl Fn(&ObjectRef) -> Option<(&'o Origin, &'o Value)>,
+) -> Edited {
+    let fixes: Vec<&Fix> = fixes.into_iter().collect();
+    let placed: Vec<Placed<'f>> = fixes.iter().map(|fix| Placed::of(fix, |name| Some(object(name)?.0))).collect();
+    let mut edited = Edited { files: Vec::new(), fates: fix::choose(&fixes, |name| Some(object(name)?.1)) };
+    for (fate, placed) in edited.fates.iter_mut().zip(&placed) {
+        if let (Fate::Made, Err(why)) = (&*fate, &placed.edits) {
+            *fate = Fate::Impossible(why.clone());
+        }
     }
-    let mut edited = Edited { files: Vec::new(), fates };
     let chosen: Vec<usize> = (0..fixes.len()).filter(|index| edited.fates[*index] == Fate::Made).collect();
-    if let Ok(files) = prove(chosen.iter().map(|index| &fixes[*index])) {
+    if let Ok(files) = prove(chosen.iter().map(|index| &placed[*index])) {
         edited.files = files;
         return edited;
     }
     // One of them is more than can be done; each alone tells which. The others get their turn when those are made.
     let mut first = true;
     for index in chosen {
-        let alone = prove([&fixes[index]]);
-        edited.fates[index] = match alone {
+        edited.fates[index] = match prove([&placed[index]]) {
             Ok(files) if first => {
                 first = false;
                 edited.files = files;
@@ -99,7 +88,7 @@ pub fn edit<'f>(fixes: impl IntoIterator<Item = &'f Fix>, origin: impl Fn(&Objec
 ///
 /// # Errors
 /// Why it cannot be made in files.
-pub fn edit_one(fix: &Fix, origin: impl Fn(&ObjectRef) -> Origin) -> Result<Vec<FileEdits>, String> {
+pub fn edit_one<'o>(fix: &Fix, origin: impl Fn(&ObjectRef) -> Option<&'o Origin>) -> Result<Vec<FileEdits>, String> {
     prove([&Placed::of(fix, &origin)])
 }
 
@@ -116,16 +105,14 @@ struct Place {
 }
 
 impl<'f> Placed<'f> {
-    fn of(fix: &'f Fix, origin: impl Fn(&ObjectRef) -> Origin) -> Self {
+    fn of<'o>(fix: &'f Fix, origin: impl Fn(&ObjectRef) -> Option<&'o Origin>) -> Self {
         let place = |edit: &'f Edit| match origin(&edit.object) {
-            Origin::File { source, document, pointer } => Ok((edit, Place { source, document, pointer })),
-            Origin::Live => Err(format!("{} does not stand in a file", edit.object)),
+            Some(Origin::File { source, document, pointer }) => {
+                Ok((edit, Place { source: source.clone(), document: document.clone(), pointer: pointer.clone() }))
+            }
+            _ => Err(format!("{} does not stand in a file", edit.object)),
         };
-        let edits: Result<Vec<_>, String> = fix.edits.iter().map(place).collect();
-        Self {
-            edits: edits
-                .and_then(|edits| if edits.is_empty() { Err("there is nothing to do".into()) } else { Ok(edits) }),
-        }
+        Self { edits: fix.edits.iter().map(place).collect() }
     }
 }
 
@@ -139,71 +126,6 @@ impl Place {
         let pointer = self.pointer.split('/').skip(1);
         let pointer = pointer.map(|part| part.parse().map_or_else(|_| Step::Key(part.to_string()), Step::Index));
         pointer.chain(steps(path)).collect()
-    }
-}
-
-/// Fields that are spoken for: file, document and steps.
-#[derive(Default)]
-struct Touched {
-    claims: BTreeMap<(usize, usize, Vec<Step>), Operation>,
-    /// Objects that are deleted.
-    deleted: HashSet<(usize, usize, Box<str>)>,
-    /// Objects in which something is edited.
-    edited: HashSet<(usize, usize, Box<str>)>,
-}
-
-impl Touched {
-    fn claim(&mut self, edits: &[(&Edit, Place)]) -> Fate {
-        let mut new = Vec::new();
-        for (edit, place) in edits {
-            let object = (place.file(), place.document.start, place.pointer.clone());
-            let (path, is_delete) = match &edit.operation {
-                Operation::Delete => ("", true),
-                Operation::Append { list, .. } => (list.as_str(), false),
-                Operation::Remove { path, .. } | Operation::Replace { path, .. } | Operation::Set { path, .. } => {
-                    (path.as_str(), false)
-                }
-            };
-            if self.deleted.contains(&object) {
-                // Whatever was wrong with it is gone.
-                return if edits.len() == 1 { Fate::Made } else { Fate::Later };
-            }
-            if is_delete && self.edited.contains(&object) {
-                return Fate::Later;
-            }
-            let key = (object.0, object.1, place.steps(path));
-            if self.claims.get(&key).is_some_and(|other| *other == edit.operation) && edits.len() == 1 {
-                return Fate::Made;
-            }
-            if self.is_taken(&key, &edit.operation) {
-                return Fate::Later;
-            }
-            new.push((key, edit.operation.clone(), object, is_delete));
-        }
-        for (key, operation, object, is_delete) in new {
-            if is_delete {
-                self.deleted.insert(object);
-            } else {
-                self.claims.insert(key, operation);
-                self.edited.insert(object);
-            }
-        }
-        Fate::Made
-    }
-
-    /// Whether something around, at or below the field is spoken for.
-    fn is_taken(&self, (file, document, steps): &(usize, usize, Vec<Step>), operation: &Operation) -> bool {
-        let around = (0..=steps.len()).filter_map(|length| {
-            let claim = self.claims.get(&(*file, *document, steps.get(..length)?.to_vec()))?;
-            // An entry may go out of a list that another one is added to.
-            let is_append = matches!(claim, Operation::Append { .. }) && length < steps.len();
-            (!is_append).then_some(())
-        });
-        let mut below = self
-            .claims
-            .range((*file, *document, steps.clone())..)
-            .take_while(|((other, at, path), _)| other == file && at == document && path.starts_with(steps));
-        around.count() > 0 || (!matches!(operation, Operation::Append { .. }) && below.next().is_some())
     }
 }
 
@@ -227,13 +149,8 @@ fn prove_file(source: Arc<SourceFile>, edits: &[(&Edit, Place)]) -> Result<FileE
     let unclear = |why: &str| format!("{}: {why}", source.name);
     let mut documents: BTreeMap<usize, (Range<usize>, Vec<(Vec<Step>, &Operation)>)> = BTreeMap::new();
     for (edit, place) in edits {
-        let path = match &edit.operation {
-            Operation::Delete => "",
-            Operation::Append { list, .. } => list,
-            Operation::Remove { path, .. } | Operation::Replace { path, .. } | Operation::Set { path, .. } => path,
-        };
         let entry = documents.entry(place.document.start).or_insert_with(|| (place.document.clone(), Vec::new()));
-        let change = (place.steps(path), &edit.operation);
+        let change = (place.steps(edit.operation.path()), &edit.operation);
         if !entry.1.contains(&change) {
             entry.1.push(change);
         }
@@ -795,7 +712,7 @@ spec:
         let snapshot = read_text("a.yaml", text).unwrap();
         let (object, _, origin) = snapshot.as_written().next().unwrap();
         let (object, origin) = (object.clone(), origin.clone());
-        let files = edit_one(&fix(Fix::safe("x"), &object), |_| origin.clone())?;
+        let files = edit_one(&fix(Fix::safe("x"), &object), |_| Some(&origin))?;
         Ok(files[0].text())
     }
 
@@ -976,11 +893,11 @@ spec:
             Fix::safe("e").remove(object, "spec.scopes[1]", "nothing of the kind"),
             Fix::safe("f").delete(object),
         ];
-        let edited = edit(&fixes[..4], |_| policy.origin.clone());
+        let edited = edit(&fixes[..4], |_| Some((&policy.origin, &policy.raw)));
         assert_eq!(edited.fates, [Fate::Made, Fate::Later, Fate::Made, Fate::Made]);
         let expected = POLICY.replace("    - 'a.io'   # first\n", "").replace("- c.io\n", "- c.io\n    - d.io\n");
         assert_eq!(edited.files[0].text(), expected);
-        let edited = edit(&fixes, |_| policy.origin.clone());
+        let edited = edit(&fixes, |_| Some((&policy.origin, &policy.raw)));
         assert!(matches!(edited.fates[4], Fate::Impossible(_)), "{:?}", edited.fates);
         assert_eq!((&edited.fates[0], &edited.fates[5], edited.files.len()), (&Fate::Made, &Fate::Later, 1));
     }

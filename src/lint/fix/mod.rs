@@ -1,6 +1,8 @@
 //! Commands to type. They are made from objects of strangers and go through somebody's shell: everything is quoted, and a patch
 //! of a list first tests that the entry is still where it was.
 
+mod chosen;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::model::provenance::ObjectRef;
+
+pub use chosen::{Fate, choose, commands};
 
 /// A change of objects that mends a finding. It is printed as commands, or made in files.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,22 +118,22 @@ impl Fix {
         self.and(object, Operation::Delete)
     }
 
-    /// As commands to type: one for each run of edits of an object.
+    /// As commands to type, one for each object.
     pub fn commands(&self) -> Vec<String> {
-        let deletes = |edit: &Edit| edit.operation == Operation::Delete;
-        let runs = self.edits.chunk_by(|a, b| a.object == b.object && !deletes(a) && !deletes(b));
-        runs.map(|edits| {
-            let operations = edits.iter().flat_map(|edit| edit.operation.json_patch()).collect();
-            match &edits[0] {
-                Edit { object, operation: Operation::Delete } => delete(object),
-                Edit { object, .. } => patch(object, operations),
-            }
-        })
-        .collect()
+        commands([self])
     }
 }
 
 impl Operation {
+    /// What it is about; of an object as a whole nothing.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Delete => "",
+            Self::Append { list, .. } => list,
+            Self::Remove { path, .. } | Self::Replace { path, .. } | Self::Set { path, .. } => path,
+        }
+    }
+
     /// RFC 6902; what stands there now is tested first.
     fn json_patch(&self) -> Vec<Value> {
         let test = |path: &str, value: &Value| json!({"op": "test", "path": pointer(path), "value": value});

@@ -368,6 +368,101 @@ fn a_tenant_gets_the_policies_of_its_namespace() {
     assert!(!server.paths().iter().any(|path| path.contains("..")), "{:?}", server.paths());
 }
 
+/// As the API server has it: most of it is of no concern.
+fn pod(number: usize, padding: &str) -> Value {
+    let phase = if number % 10 == 9 { "Succeeded" } else { "Running" };
+    json!({
+        "metadata": {"name": format!("p{number:05}"), "namespace": "shop", "annotations": {"x": padding}, "managedFields": [{"f:spec": {}}]},
+        "spec": {"containers": [{"name": "c", "image": "a.io/x", "imagePullPolicy": "Always", "env": [{"name": "X", "value": padding}]}]},
+        "status": {"phase": phase, "startTime": "2026-01-01T00:00:00Z",
+                   "containerStatuses": [{"name": "c", "imageID": "a.io/x@sha256:0", "state": {"running": {}}}]},
+    })
+}
+
+const PODS: &str = "/api/v1/pods";
+
+fn paged_pods(request: &Request, total: usize, padding: &str) -> Response {
+    let from: usize = request.query("continue").map_or(0, |text| text.parse().unwrap());
+    let to = (from + request.query("limit").map_or(total, |text| text.parse::<usize>().unwrap())).min(total);
+    let items: Vec<Value> = (from..to).map(|number| pod(number, padding)).collect();
+    list(Kind::Pod, &items, &if to < total { to.to_string() } else { String::new() })
+}
+
+#[test]
+fn pods_come_in_small_pages_and_little_of_them_is_kept() {
+    let server = Server::start(|request| match (request.path(), request.query("continue")) {
+        // One that expires half-way is begun anew, and no pod is there twice.
+        (PODS, Some("1000")) if request.before == 0 => Response::status(410, "too old"),
+        (PODS, _) => paged_pods(request, 1201, &"y".repeat(1000)),
+        _ => empty_cluster(request),
+    });
+    let snapshot = read(&server, &[Kind::Pod, Kind::PinnedImageSet]).unwrap();
+    assert_eq!(snapshot.gaps, []);
+    assert!(snapshot.has_read(Kind::Pod) && snapshot.has_read(Kind::PinnedImageSet));
+    assert_eq!((snapshot.pods.len(), snapshot.objects()), (1081, 1201));
+    let last = snapshot.pods.last().unwrap();
+    assert_eq!(last.reference.to_string(), "Pod/shop/p01200");
+    assert_eq!(last.started.as_ref(), "2026-01-01T00:00:00Z");
+    assert_eq!(last.containers.len(), 1);
+    let container = &last.containers[0];
+    assert_eq!((&*container.image, &*container.image_id), ("a.io/x", "a.io/x@sha256:0"));
+    assert!(!container.may_be_cached);
+    let pages = server.log().iter().filter(|request| request.path() == PODS).count();
+    assert_eq!(pages, 10);
+    assert!(server.log().iter().all(|request| request.path() != PODS || request.query("limit") == Some("250")));
+
+    // A smaller page that was asked for counts.
+    let args = ConnectionArgs { chunk_size: 100, ..args(&server) };
+    let few = block_on_read(&connect_in(&args, &Environment::default()).unwrap(), &[Kind::Pod], None).unwrap();
+    assert_eq!(few.pods.len(), 1081);
+    assert_eq!(server.log().last().unwrap().query("limit"), Some("100"));
+}
+
+#[test]
+fn pods_that_may_not_be_seen_or_make_no_sense_are_gaps() {
+    let answer = |request: &Request| match request.path() {
+        PODS => Response::status(403, "cannot list pods at the cluster scope"),
+        "/api/v1/namespaces/shop/pods" => paged_pods(request, 3, ""),
+        _ => empty_cluster(request),
+    };
+    let server = Server::start(answer);
+    let needs = [Kind::Pod, Kind::Image];
+    let snapshot = block_on_read(&connection(&server), &needs, Some("shop")).unwrap();
+    assert_eq!((snapshot.pods.len(), snapshot.gaps.len()), (3, 1));
+    assert!(snapshot.gaps[0].message.starts_with("only those of namespace shop were read"), "{:?}", snapshot.gaps);
+    let snapshot = read(&server, &needs).unwrap();
+    assert_eq!((snapshot.has_read(Kind::Pod), snapshot.gaps.len()), (false, 1));
+
+    let server = Server::start(|request| match request.path() {
+        PODS => {
+            list(Kind::Pod, &[json!({"metadata": {"name": "odd"}, "spec": {"containers": "many"}}), pod(1, "")], "")
+        }
+        _ => empty_cluster(request),
+    });
+    let snapshot = read(&server, &needs).unwrap();
+    assert_eq!((snapshot.pods.len(), snapshot.undecodable.len()), (1, 1));
+    assert_eq!((snapshot.gaps[0].kind, snapshot.gaps[0].reason), (Kind::Pod, GapReason::Undecodable));
+
+    for nonsense in [json!([7]), json!([{}]), json!([{"kind": "Secret", "metadata": {"name": "a"}}])] {
+        let server = Server::start(move |_| {
+            Response::json(json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": nonsense}))
+        });
+        cluster_error(read(&server, &[Kind::Pod]), "lists something that is no Pod", "oc whoami --show-server");
+    }
+}
+
+/// Releases before it have nothing in the place of PinnedImageSet, so that nothing is missing.
+#[test]
+fn a_cluster_without_pinned_image_sets_lacks_nothing() {
+    let server = Server::start(|request| match request.path() {
+        path if path.ends_with("/pinnedimagesets") => Response::new(404, "404 page not found\n"),
+        _ => empty_cluster(request),
+    });
+    let snapshot = read(&server, &[Kind::PinnedImageSet, Kind::Image]).unwrap();
+    assert_eq!(snapshot.gaps, []);
+    assert!(snapshot.has_read(Kind::PinnedImageSet) && snapshot.pinned_image_sets.is_empty());
+}
+
 #[test]
 fn an_older_cluster_is_asked_for_the_older_version() {
     let server = Server::start(|request| match request.path() {

@@ -90,9 +90,18 @@ fn load_one_of_each(cluster: &ControlPlane) {
                "hostile": "\u{1b}[31mred\u{0}\u{202e}"}}}),
         json!({"apiVersion": "operator.openshift.io/v1", "kind": "MachineConfiguration", "metadata": {"name": "cluster"},
                "spec": {"managementState": "Managed"}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "shop"}}),
+        pod("web-1", "a.example.com/x/web:v1"),
     ];
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     cluster.apply(&list.to_string());
+}
+
+fn pod(name: &str, image: &str) -> Value {
+    let containers = json!([{"name": "c", "image": image, "env": [{"name": "X", "value": "y"}]}]);
+    let init = json!([{"name": "i", "image": "a.example.com/x/init"}]);
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"},
+           "spec": {"containers": containers, "initContainers": init, "automountServiceAccountToken": false}})
 }
 
 /// What kubectl shows of one object, the truth to compare with.
@@ -187,6 +196,14 @@ fn one_cluster_seen_by_many() {
         assert_eq!(*raw, shown(cluster, kind, namespace, raw["metadata"]["name"].as_str().unwrap()));
     }
 
+    // Of pods, the images: the server has written the default of the second one's policy.
+    let [pod] = &*snapshot.pods else { panic!("{:?}", snapshot.pods) };
+    assert_eq!(pod.reference.to_string(), "Pod/shop/web-1");
+    let containers: Vec<(String, &str, bool)> =
+        pod.containers.iter().map(|container| (container.path(), &*container.image, container.may_be_cached)).collect();
+    let expected = [("containers", "a.example.com/x/web:v1", true), ("initContainers", "a.example.com/x/init", false)];
+    assert_eq!(containers, expected.map(|(list, image, cached)| (format!("spec.{list}[0].image"), image, cached)));
+
     // So does one who shows a client certificate, and one with the documented role.
     let by_certificate = read_with(&args(cluster, "certificate"), &all_kinds(), None).unwrap();
     assert_eq!(raws(&by_certificate), raws(&snapshot));
@@ -197,6 +214,7 @@ fn one_cluster_seen_by_many() {
         other => Err(format!("{:?}", other.map(|snapshot| snapshot.gaps))),
     });
     assert_eq!(raws(&by_reader), raws(&snapshot));
+    assert_eq!(by_reader.pods.len(), 1);
 
     // Or one who is that one for a moment.
     let as_reader = ConnectionArgs { as_user: Some("reader".into()), ..args(cluster, "admin") };
@@ -361,6 +379,7 @@ fn the_documented_role_is_exact() {
                 Some(_) if matches!(info.kind, Kind::ControllerConfig | Kind::MachineConfiguration) => &["get"],
                 Some(_) => &["get", "list", "watch"],
                 None if info.kind == Kind::MachineConfig => &["get", "list", "watch"],
+                None if info.kind.is_workload() => &["list"],
                 None => &["list", "watch"],
             };
             let verbs = verbs.iter().map(|verb| verb.to_string()).collect();

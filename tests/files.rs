@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const FLAT: ReadOptions = ReadOptions { recursive: false };
+const FLAT: ReadOptions = ReadOptions { recursive: false, workloads: false };
 
 fn read(path: impl Into<PathBuf>) -> Result<Snapshot, Error> {
     files::read(&[path.into()], FLAT)
@@ -91,7 +91,7 @@ fn a_directory_is_read_in_order_and_others_are_counted() {
     assert_eq!(snapshot.passed_over.values().sum::<usize>(), 2);
     assert_eq!(snapshot.source, Source::Manifests);
     assert!(snapshot.has_read(Kind::ClusterImagePolicy) && !snapshot.has_read(Kind::Image));
-    let all = files::read(&[root.path().into()], ReadOptions { recursive: true }).unwrap();
+    let all = files::read(&[root.path().into()], ReadOptions { recursive: true, ..FLAT }).unwrap();
     assert_eq!(all.cluster_image_policies.len(), 3);
 }
 
@@ -347,6 +347,78 @@ fn the_newest_of_several_images_of_a_must_gather_counts() {
     put(root.path(), &z, object(8, "another", "other.io").as_bytes());
     let (_, message) = input_error(read(root.path()));
     assert!(message.contains("is there twice"), "{message}");
+}
+
+const WITH_PODS: ReadOptions = ReadOptions { workloads: true, ..FLAT };
+
+fn pod_manifest(name: &str, namespace: &str, image: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, uid: u-{name}, resourceVersion: '7'}}\n\
+         spec:\n  containers:\n  - name: c\n    image: {image}\n"
+    )
+}
+
+/// A must-gather holds the pods of some namespaces: in a list, beside their logs, or both.
+#[test]
+fn pods_of_a_must_gather() {
+    let list = format!(
+        "apiVersion: v1\nkind: PodList\nitems:\n- {}",
+        pod_manifest("a", "other", "a.io/a").replace('\n', "\n  ")
+    );
+    let root = directory(&[
+        ("mg/cluster-scoped-resources/config.openshift.io/clusterimagepolicies.yaml", &policy("p", "x.io")),
+        ("mg/namespaces/other/core/pods.yaml", list.trim_end()),
+        ("mg/namespaces/other/pods/a/a.yaml", &pod_manifest("a", "other", "a.io/a")),
+        ("mg/namespaces/other/pods/a/c/c/logs/current.log", "kind: ["),
+        ("mg/namespaces/shop/pods/b/b.yaml", &pod_manifest("b", "shop", "a.io/b")),
+        ("mg/namespaces/shop/pods/c/c.yaml", "kind: [damaged"),
+        ("mg/namespaces/shop/pods/c/other.yaml", "kind: [never read"),
+    ]);
+    let archive = tempfile::tempdir().unwrap();
+    put(archive.path(), "mg.tgz", &gzip(&tar(root.path())));
+    for path in [root.path().to_path_buf(), archive.path().join("mg.tgz")] {
+        let snapshot = files::read(std::slice::from_ref(&path), WITH_PODS).unwrap();
+        let images: Vec<&str> = snapshot.pods.iter().map(|pod| &*pod.containers[0].image).collect();
+        assert_eq!(images, ["a.io/a", "a.io/b"], "{path:?}");
+        assert!(snapshot.has_read(Kind::Pod));
+        let of_pods: Vec<_> = snapshot.gaps.iter().filter(|gap| gap.kind == Kind::Pod).collect();
+        let [damaged, some] = &*of_pods else { panic!("{of_pods:?}") };
+        assert_eq!((damaged.reason, damaged.namespace.as_deref()), (GapReason::Undecodable, Some("shop")));
+        assert_eq!(some.message, "the must-gather holds the pods of these namespaces only: other, shop");
+        assert!(snapshot.gaps.iter().all(|gap| gap.kind != Kind::PinnedImageSet));
+
+        // Who does not look at pods hears nothing of them.
+        let snapshot = read(&path).unwrap();
+        assert!(snapshot.pods.is_empty() && !snapshot.has_read(Kind::Pod));
+        assert!(snapshot.gaps.iter().all(|gap| !gap.kind.is_workload()), "{:?}", snapshot.gaps);
+    }
+    for number in 0..12 {
+        let name = format!("n{number:02}");
+        put(
+            root.path(),
+            &format!("mg/namespaces/{name}/core/pods.yaml"),
+            pod_manifest("p", &name, "a.io/p").as_bytes(),
+        );
+    }
+    let snapshot = files::read(&[root.path().into()], WITH_PODS).unwrap();
+    let message = &snapshot.gaps.last().unwrap().message;
+    assert!(
+        message.contains("the pods of 14 namespaces only: n00, n01") && message.ends_with("n09 and 4 more"),
+        "{message}"
+    );
+}
+
+#[test]
+fn pods_among_manifests_are_read_where_they_matter() {
+    let list =
+        format!("apiVersion: v1\nkind: List\nitems:\n- {}", pod_manifest("b", "shop", "a.io/b").replace('\n', "\n  "));
+    let root = directory(&[("pod.yaml", &pod_manifest("a", "other", "a.io/a")), ("list.yaml", list.trim_end())]);
+    let snapshot = files::read(&[root.path().into()], WITH_PODS).unwrap();
+    assert_eq!(snapshot.pods.len(), 2);
+    let pod = snapshot.pods.iter().find(|pod| &*pod.reference.name == "a").unwrap();
+    let location = files::spans::locate(&pod.origin, &pod.containers[0].path()).unwrap();
+    assert_eq!((location.line, location.column), (7, 12));
+    assert!(matches!(read(root.path()), Err(Error::Empty { .. })));
 }
 
 // Node files

@@ -9,6 +9,7 @@ mod pods;
 mod proxy;
 mod read;
 mod session;
+mod trimmed;
 pub mod watch;
 mod write;
 

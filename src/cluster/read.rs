@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeSeed;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::session::{Answer, Session};
+use super::trimmed;
 use super::{Connection, block_on, plain};
 use crate::error::{Error, Result};
 use crate::snapshot::{Gap, GapReason, Kind, KindInfo, Laying, Origin, Snapshot, Source};
@@ -24,6 +26,8 @@ const ANNOTATIONS: [&str; 2] =
     ["machineconfiguration.openshift.io/currentConfig", "machineconfiguration.openshift.io/desiredConfig"];
 /// Pages of one list; a server that never ends is not waited for.
 const MAX_PAGES: usize = 20_000;
+/// A pod may have a hundred kilobytes, and a page is decoded as a whole.
+const MAX_PODS_A_PAGE: u32 = 250;
 /// Times that a list is begun anew because it took longer than the server remembers; the last time without pages.
 const MAX_RESTARTS: usize = 3;
 
@@ -59,18 +63,14 @@ pub async fn read(connection: &Connection, needs: &[Kind], namespace: Option<&st
 
     let mut snapshot = Snapshot::new(Source::Live(session.server().to_string()));
     snapshot.warnings = session.take_warnings();
-    for Fetched { kind, objects, read, gap, .. } in fetched {
+    for Fetched { kind, objects, pods, read, gap, .. } in fetched {
         if read {
             snapshot.mark_read(kind);
         }
         snapshot.gaps.extend(gap);
+        snapshot.add_pods(pods);
         for object in objects {
-            snapshot.insert(object, Origin::Live, Laying::Beside).map_err(|error| {
-                session.error(
-                    format!("its list of {} makes no sense: {}", kind.info().plural, plain(&error.to_string(), 300)),
-                    format!("`oc get {}` shows it", resource(kind.info())),
-                )
-            })?;
+            reader.insert(&mut snapshot, kind.info(), object)?;
         }
     }
     Ok(snapshot)
@@ -84,11 +84,29 @@ pub fn block_on_read(connection: &Connection, needs: &[Kind], namespace: Option<
     block_on(read(connection, needs, namespace))
 }
 
+/// What is kept of the cluster's pods, or why they are not known.
+///
+/// # Errors
+/// As [`read()`].
+pub(super) async fn pods(
+    session: &Arc<Session>,
+    chunk_size: u32,
+) -> Result<std::result::Result<Vec<crate::snapshot::Pod>, Gap>> {
+    let reader = Reader { session: session.clone(), chunk_size };
+    let fetched = reader.kind(Kind::Pod.info(), None).await?;
+    Ok(match fetched.gap {
+        Some(gap) => Err(gap),
+        None => Ok(fetched.pods.pods),
+    })
+}
+
 /// What came of one kind.
 struct Fetched {
     kind: Kind,
     /// Complete objects, `apiVersion` and `kind` included, in the server's order.
     objects: Vec<Value>,
+    /// Pods, which are not among the objects.
+    pods: Snapshot,
     /// Whether a list came back, if only of one namespace.
     read: bool,
     gap: Option<Gap>,
@@ -121,12 +139,23 @@ enum Listed {
 
 impl Reader {
     async fn kind(&self, info: &'static KindInfo, namespace: Option<&str>) -> Result<Fetched> {
-        let mut fetched = Fetched { kind: info.kind, objects: Vec::new(), read: false, gap: None, left: Vec::new() };
+        let mut fetched = Fetched {
+            kind: info.kind,
+            objects: Vec::new(),
+            pods: Snapshot::default(),
+            read: false,
+            gap: None,
+            left: Vec::new(),
+        };
         for version in info.versions {
             let listed = match info.only {
                 Some(name) => self.only(info, version, name).await?,
                 None if info.kind == Kind::MachineConfig => {
                     self.machine_configs(info, version, &mut fetched.left).await?
+                }
+                None if info.kind == Kind::Pod => {
+                    let list = ListOf { info, version, namespace: None, label: None, accept: JSON };
+                    self.pods(list, &mut fetched.pods).await?
                 }
                 None => self.list(ListOf { info, version, namespace: None, label: None, accept: JSON }).await?,
             };
@@ -140,7 +169,7 @@ impl Reader {
                 Listed::Forbidden(said) => {
                     let mut message = said;
                     if let Some(namespace) = namespace.filter(|_| info.namespaced)
-                        && let Some(objects) = self.one_namespace(info, namespace).await?
+                        && let Some(objects) = self.one_namespace(info, namespace, &mut fetched.pods).await?
                     {
                         message = format!("only those of namespace {} were read: {message}", plain(namespace, 80));
                         fetched.objects = objects;
@@ -151,16 +180,26 @@ impl Reader {
                 }
             }
         }
+        if info.kind.is_optional() {
+            fetched.read = true;
+            return Ok(fetched);
+        }
         let message = format!("{} does not have {}", self.session.server(), resource(info));
         fetched.gap = Some(gap(info.kind, GapReason::NotInstalled, message));
         Ok(fetched)
     }
 
     /// The objects of one namespace, where those of all are forbidden; `None` where these are too.
-    async fn one_namespace(&self, info: &'static KindInfo, namespace: &str) -> Result<Option<Vec<Value>>> {
+    async fn one_namespace(
+        &self,
+        info: &'static KindInfo,
+        namespace: &str,
+        pods: &mut Snapshot,
+    ) -> Result<Option<Vec<Value>>> {
         for version in info.versions {
             let list = ListOf { info, version, namespace: Some(namespace), label: None, accept: JSON };
-            match self.list(list).await? {
+            let listed = if info.kind == Kind::Pod { self.pods(list, pods).await? } else { self.list(list).await? };
+            match listed {
                 Listed::Objects(objects) => return Ok(Some(objects)),
                 Listed::NotInstalled => continue,
                 Listed::Forbidden(_) => break,
@@ -212,26 +251,71 @@ impl Reader {
         )
     }
 
-    /// Every page of a list, from one state of the cluster.
+    /// Every object of a list, from one state of the cluster.
     async fn list(&self, list: ListOf<'_>) -> Result<Listed> {
+        let mut all = Vec::new();
+        let mut take = |step| {
+            match step {
+                Step::Anew => all.clear(),
+                Step::Page(objects) => all.extend(objects),
+            }
+            Ok(())
+        };
+        Ok(match self.pages(list, &mut take).await? {
+            Listed::Objects(_) => Listed::Objects(all),
+            other => other,
+        })
+    }
+
+    /// What is kept of every pod of a list: a page is gone before the next comes.
+    async fn pods(&self, list: ListOf<'_>, pods: &mut Snapshot) -> Result<Listed> {
+        let mut take = |step| match step {
+            Step::Anew => {
+                *pods = Snapshot::default();
+                Ok(())
+            }
+            Step::Page(objects) => objects.into_iter().try_for_each(|object| self.insert(pods, list.info, object)),
+        };
+        self.pages(list, &mut take).await
+    }
+
+    fn insert(&self, snapshot: &mut Snapshot, info: &KindInfo, object: Value) -> Result<()> {
+        match snapshot.insert(object, Origin::Live, Laying::Beside) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.session.error(
+                format!("its list of {} makes no sense: {}", info.plural, plain(&error.to_string(), 300)),
+                format!("`oc get {}` shows it", resource(info)),
+            )),
+        }
+    }
+
+    /// Hands over a list page by page, from one state of the cluster. [`Listed::Objects`] is empty then.
+    async fn pages(&self, list: ListOf<'_>, take: &mut (dyn FnMut(Step) -> Result<()> + Send)) -> Result<Listed> {
         let path = path_of(list.info, list.version, list.namespace);
-        let mut chunk_size = self.chunk_size;
+        let mut chunk_size = match (list.info.kind, self.chunk_size) {
+            (Kind::Pod, 1..) => self.chunk_size.min(MAX_PODS_A_PAGE),
+            _ => self.chunk_size,
+        };
         let mut restarts = 0;
-        let mut objects = Vec::new();
         let mut next = String::new();
         for _ in 0..MAX_PAGES {
             let url = url_of(&path, chunk_size, &next, list.label);
             match self.session.get(&url, list.accept).await? {
                 Answer::Found(body) => {
-                    let page: Page = self.json(&url, &body)?;
-                    next = self.take_page(list, &url, &body, page, &next, &mut objects)?;
-                    if next.is_empty() {
-                        return Ok(Listed::Objects(objects));
+                    let page = match list.info.kind {
+                        Kind::Pod => self.json::<Page<Trimmed>>(&url, &body)?.untagged(),
+                        _ => self.json(&url, &body)?,
+                    };
+                    let (objects, following) = self.take_page(list, &url, &body, page, &next)?;
+                    take(Step::Page(objects))?;
+                    if following.is_empty() {
+                        return Ok(Listed::Objects(Vec::new()));
                     }
+                    next = following;
                 }
                 Answer::Gone if restarts < MAX_RESTARTS => {
                     restarts += 1;
-                    objects.clear();
+                    take(Step::Anew)?;
                     next.clear();
                     if restarts == MAX_RESTARTS {
                         chunk_size = 0;
@@ -263,33 +347,32 @@ impl Reader {
         ))
     }
 
-    /// Adds the objects of a page; gives back the token of the next one, empty at the end.
+    /// The objects of a page, and the token of the next one, empty at the end.
     fn take_page(
         &self,
         list: ListOf<'_>,
         url: &str,
         body: &[u8],
-        page: Page,
+        page: Page<Value>,
         token: &str,
-        objects: &mut Vec<Value>,
-    ) -> Result<String> {
+    ) -> Result<(Vec<Value>, String)> {
         let metadata_only = page.kind == "PartialObjectMetadataList" && list.accept == METADATA_ONLY;
         if !metadata_only && page.kind.strip_suffix("List") != Some(list.info.kind.name()) {
             return Err(self.session.not_an_api_server(url, body, &format!("is not a list of {}", list.info.plural)));
         }
-        for mut object in page.items {
+        let mut objects = page.items;
+        for object in &mut objects {
             let named = object.pointer("/metadata/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
-            if !named || !(metadata_only || fill(&mut object, list.info, list.version)) {
+            if !named || !(metadata_only || fill(object, list.info, list.version)) {
                 let why = format!("lists something that is no {}", list.info.kind);
                 return Err(self.session.not_an_api_server(url, body, &why));
             }
-            objects.push(object);
         }
         let next = page.metadata.next;
         if !next.is_empty() && next == token {
             return Err(self.session.not_an_api_server(url, body, "leads back to itself"));
         }
-        Ok(next)
+        Ok((objects, next))
     }
 
     /// Those with a role, and the names of the others.
@@ -384,8 +467,9 @@ fn check_worth(session: &Session, fetched: &[Fetched]) -> Result<()> {
              oc-imagepolicy-reader USER`",
         ));
     }
-    // Every cluster has nodes.
-    let openshift: Vec<&Fetched> = fetched.iter().filter(|fetched| fetched.kind != Kind::Node).collect();
+    // Every cluster has nodes and pods.
+    let is_openshift = |kind: Kind| !kind.info().group.is_empty() && !kind.is_optional();
+    let openshift: Vec<&Fetched> = fetched.iter().filter(|fetched| is_openshift(fetched.kind)).collect();
     let absent = |fetched: &&Fetched| fetched.gap.as_ref().is_some_and(|gap| gap.reason == GapReason::NotInstalled);
     if !openshift.is_empty() && openshift.iter().all(absent) {
         return Err(session.error(
@@ -406,16 +490,40 @@ fn gap(kind: Kind, reason: GapReason, message: String) -> Gap {
     Gap { kind, namespace: None, reason, message }
 }
 
+/// What comes of a list, bit by bit.
+enum Step {
+    /// What came before does not count: the list begins again.
+    Anew,
+    Page(Vec<Value>),
+}
+
 /// One answer to a list request.
 #[derive(Deserialize)]
-struct Page {
+#[serde(bound = "T: Deserialize<'de>")]
+struct Page<T> {
     #[serde(default)]
     kind: String,
     #[serde(default, deserialize_with = "nullable")]
     metadata: PageMetadata,
     /// Go writes an empty list as `null`; one that is absent is no list.
     #[serde(deserialize_with = "nullable")]
-    items: Vec<Value>,
+    items: Vec<T>,
+}
+
+impl Page<Trimmed> {
+    fn untagged(self) -> Page<Value> {
+        let items = self.items.into_iter().map(|Trimmed(pod)| pod).collect();
+        Page { kind: self.kind, metadata: self.metadata, items }
+    }
+}
+
+/// A pod without all that is not read of it, which is passed over while it is decoded.
+struct Trimmed(Value);
+
+impl<'de> Deserialize<'de> for Trimmed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        trimmed::Shape(&trimmed::POD).deserialize(deserializer).map(Self)
+    }
 }
 
 #[derive(Default, Deserialize)]

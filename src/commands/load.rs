@@ -51,6 +51,10 @@ impl Needs {
             Self::Lint => &ALL,
         }
     }
+
+    fn read_options(self, input: &InputArgs) -> ReadOptions {
+        ReadOptions { recursive: input.recursive, workloads: self == Self::Lint }
+    }
 }
 
 /// A snapshot, the release it is looked at with, and what follows.
@@ -75,14 +79,13 @@ impl Loaded {
         needs: Needs,
         namespace: Option<&str>,
     ) -> Result<Self> {
-        Self::of(input, read(input, connection, needs, namespace)?)
+        Self::of(input, needs, read(input, connection, needs, namespace)?)
     }
 
     /// From what was read.
-    pub fn of(input: &InputArgs, mut snapshot: Snapshot) -> Result<Self> {
+    pub fn of(input: &InputArgs, needs: Needs, mut snapshot: Snapshot) -> Result<Self> {
         if !input.overlay.is_empty() {
-            let options = ReadOptions { recursive: input.recursive };
-            files::read_onto(&mut snapshot, &input.overlay, options, Laying::OnTop)?;
+            files::read_onto(&mut snapshot, &input.overlay, needs.read_options(input), Laying::OnTop)?;
         }
         overlay::unfold(&mut snapshot);
         for text in &input.without {
@@ -208,7 +211,7 @@ fn read(input: &InputArgs, connection: &ConnectionFlags, needs: Needs, namespace
         return files::example();
     }
     if !input.filename.is_empty() {
-        return files::read(&input.filename, ReadOptions { recursive: input.recursive });
+        return files::read(&input.filename, needs.read_options(input));
     }
     let connection = cluster::connect(&ConnectionArgs::from(connection))?;
     cluster::block_on_read(&connection, needs.kinds(), namespace)

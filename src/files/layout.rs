@@ -6,6 +6,8 @@ use crate::snapshot::{KINDS, Kind};
 pub(super) const CLUSTER_SCOPED: &str = "cluster-scoped-resources";
 /// The one that holds those inside.
 pub(super) const NAMESPACES: &str = "namespaces";
+/// Of a namespace: a directory for each pod, with the pod and its logs.
+pub(super) const PODS: &str = "pods";
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub(super) enum Place {
         /// Whether it is a file to read, or a directory whose being there says that the kind was collected.
         file: bool,
     },
+    /// One pod beside its logs, which is mostly in the list of its namespace as well.
+    Pod {
+        /// Of the pod.
+        namespace: String,
+    },
     /// A file of a node.
     NodeFile {
         /// What stands before `etc`.
@@ -26,6 +33,16 @@ pub(super) enum Place {
         /// The path on the node, from `/`.
         path: String,
     },
+}
+
+impl Place {
+    /// The namespace of a list of pods.
+    pub(super) fn lists_pods_of(&self) -> Option<String> {
+        match self {
+            Self::Objects { kind: Kind::Pod, namespace, file: true } => namespace.clone(),
+            _ => None,
+        }
+    }
 }
 
 /// The directory that objects of a group are kept in.
@@ -62,6 +79,12 @@ fn must_gather(parts: &[&str], file: bool) -> Option<Place> {
         (&CLUSTER_SCOPED, rest) => (None, rest),
         _ => return None,
     };
+    if let (Some(namespace), [directory, pod, yaml]) = (&namespace, rest)
+        && *directory == PODS
+    {
+        let is_pod = file && yaml.strip_suffix(".yaml") == Some(pod);
+        return is_pod.then(|| Place::Pod { namespace: namespace.clone() });
+    }
     let (group, plural) = match rest {
         [group, list] if file => (group, stem(list)?),
         [group, plural] => (group, *plural),
@@ -114,7 +137,11 @@ mod tests {
                 objects(Kind::ImagePolicy, Some("a"), true),
             ),
             ("x/namespaces/a/config.openshift.io/images.yaml", true, None),
-            ("x/namespaces/a/core/pods.yaml", true, None),
+            ("x/namespaces/a/core/pods.yaml", true, objects(Kind::Pod, Some("a"), true)),
+            ("x/namespaces/a/core/secrets.yaml", true, None),
+            ("x/namespaces/a/pods/p/p.yaml", true, Some(Place::Pod { namespace: "a".into() })),
+            ("x/namespaces/a/pods/p/c.yaml", true, None),
+            ("x/namespaces/a/pods/p/p/p/logs/current.log", true, None),
         ] {
             assert_eq!(place(&parts(path).unwrap(), file), expected, "{path}");
         }

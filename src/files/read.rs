@@ -1,6 +1,6 @@
 //! Paths → Snapshot: files, directories, standard input, must-gathers and node trees, known by their contents.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Cursor, Read};
@@ -24,6 +24,8 @@ use crate::snapshot::{
 pub struct ReadOptions {
     /// `-R`: what lies below a directory, too.
     pub recursive: bool,
+    /// Whether pods and other [workloads](Kind::is_workload) are read; otherwise they are passed over as foreign kinds are.
+    pub workloads: bool,
 }
 
 /// How many directories deep one is searched with `-R`.
@@ -36,6 +38,8 @@ const MAX_KEY_FILE: u64 = 1 << 20;
 const MAX_WARNINGS: usize = 20;
 /// From here on, several threads read.
 const PARALLEL_FROM: usize = 8;
+/// More namespaces than these are counted.
+const MAX_NAMESPACES_NAMED: usize = 10;
 
 /// What standard input is called in messages.
 const STDIN: &str = "standard input";
@@ -53,13 +57,15 @@ pub fn read(paths: &[PathBuf], options: ReadOptions) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// Manifests that are at hand already.
+/// Manifests that are at hand already, pods too.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_text(name: &str, text: &str) -> Result<Snapshot> {
     let mut snapshot = Snapshot::new(Source::Manifests);
-    Reader::new(&mut snapshot, Laying::Beside).text(name, text.to_string())?;
+    let mut reader = Reader::new(&mut snapshot, Laying::Beside);
+    reader.options.workloads = true;
+    reader.text(name, text.to_string())?;
     Ok(snapshot)
 }
 
@@ -163,8 +169,8 @@ pub(super) struct Reader<'a> {
     /// What of a must-gather was taken in: uid and resourceVersion.
     versions: HashMap<(Kind, String, String), (String, u64)>,
     must_gather: bool,
-    /// The namespaces of which a must-gather holds the ImagePolicies; nothing where it holds those of all.
-    partial: BTreeMap<String, ()>,
+    /// The namespaces of which a must-gather holds the objects of a kind, where it does not hold those of all.
+    partial: BTreeSet<(Kind, String)>,
     collected: [bool; KINDS.len()],
 }
 
@@ -180,7 +186,7 @@ impl<'a> Reader<'a> {
             unsearched: false,
             versions: HashMap::new(),
             must_gather: false,
-            partial: BTreeMap::new(),
+            partial: BTreeSet::new(),
             collected: [false; KINDS.len()],
         }
     }
@@ -292,7 +298,8 @@ impl<'a> Reader<'a> {
 
     fn must_gather_directory(&mut self, root: &Path) -> Result<()> {
         let mut found = Vec::new();
-        for info in &KINDS {
+        let workloads = self.options.workloads;
+        for info in KINDS.iter().filter(|info| workloads || !info.kind.is_workload()) {
             let group = layout::group_directory(info.group);
             let cluster_scoped = root.join(layout::CLUSTER_SCOPED).join(group);
             self.objects_in(&cluster_scoped, info.kind, None, &mut found)?;
@@ -301,7 +308,11 @@ impl<'a> Reader<'a> {
             }
             for namespace in optional_listing(&root.join(layout::NAMESPACES))? {
                 let name = namespace.file_name().map(|name| name.to_string_lossy().into_owned());
-                self.objects_in(&namespace.join(group), info.kind, name, &mut found)?;
+                let before = found.len();
+                self.objects_in(&namespace.join(group), info.kind, name.clone(), &mut found)?;
+                if info.kind == Kind::Pod && found.len() == before {
+                    pods_one_by_one(&namespace, name, &mut found)?;
+                }
             }
         }
         let inside = fs::canonicalize(root).map_err(|error| cannot_read(root, error))?;
@@ -340,7 +351,11 @@ impl<'a> Reader<'a> {
     fn mark_collected(&mut self, kind: Kind, namespace: Option<&str>) {
         match namespace {
             Some(namespace) => {
-                self.partial.insert(namespace.to_string(), ());
+                self.partial.insert((kind, namespace.to_string()));
+                // A must-gather holds the pods of some namespaces at most: they count, and the gap tells of the others.
+                if kind == Kind::Pod {
+                    self.snapshot.mark_read(kind);
+                }
             }
             None => {
                 if let Some(collected) = self.collected.get_mut(kind as usize) {
@@ -379,8 +394,18 @@ impl<'a> Reader<'a> {
         let mut entries = archive::entries(reader, &self.budget).map_err(|error| damaged(name, &error))?;
         // As directories are read, whatever the order they were packed in.
         entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let listed: HashSet<String> = entries.iter().filter_map(|entry| entry.place.lists_pods_of()).collect();
         for entry in entries {
             match entry.place {
+                Place::Objects { kind, .. } if !self.reads(kind) => self.must_gather = true,
+                Place::Pod { .. } if !self.reads(Kind::Pod) => self.must_gather = true,
+                Place::Pod { namespace } if listed.contains(&namespace) => {}
+                Place::Pod { namespace } => pieces.push(Piece {
+                    name: format!("{name}:{}", entry.path),
+                    content: Content::Bytes(entry.bytes),
+                    kind: Some(Kind::Pod),
+                    namespace: Some(namespace),
+                }),
                 Place::Objects { kind, namespace, file: false } => {
                     self.must_gather = true;
                     self.mark_collected(kind, namespace.as_deref());
@@ -473,7 +498,9 @@ impl<'a> Reader<'a> {
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         let items = map.get("items").is_some_and(|items| items.is_array() || items.is_null());
         if let Some(item_kind) = kind.strip_suffix("List").filter(|_| items) {
-            if let Recognised::Kind(kind) = Kind::of(&api_version, item_kind) {
+            if let Recognised::Kind(kind) = Kind::of(&api_version, item_kind)
+                && self.reads(kind)
+            {
                 self.snapshot.mark_read(kind);
                 self.taken += 1;
             }
@@ -494,7 +521,16 @@ impl<'a> Reader<'a> {
         self.insert(value, pointer, at)
     }
 
+    /// Whether objects of the kind are taken in.
+    fn reads(&self, kind: Kind) -> bool {
+        self.options.workloads || !kind.is_workload()
+    }
+
     fn insert(&mut self, value: Value, pointer: String, at: &At<'_>) -> Result<()> {
+        if let Some(kind) = Kind::of_object(&value).filter(|kind| !self.reads(*kind)) {
+            *self.snapshot.passed_over.entry(kind.to_string()).or_default() += 1;
+            return Ok(());
+        }
         let mut laying = self.laying;
         if at.collected.is_some() {
             match self.compare_with_earlier(&value) {
@@ -569,7 +605,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(self, paths: &[PathBuf]) -> Result<()> {
+    fn finish(mut self, paths: &[PathBuf]) -> Result<()> {
         if let Some(more @ 1..) = self.warnings.checked_sub(MAX_WARNINGS) {
             self.snapshot.warnings.push(format!("and {more} more warnings like these"));
         }
@@ -577,7 +613,7 @@ impl<'a> Reader<'a> {
             // What is laid on top says nothing about where the rest came from.
             if self.laying == Laying::Beside {
                 self.snapshot.source = Source::MustGather;
-                add_gaps(self.snapshot, &self.collected, &self.partial);
+                self.add_gaps();
             }
             return Ok(());
         }
@@ -601,6 +637,48 @@ impl<'a> Reader<'a> {
         let message = format!("{}: nothing in it has to do with image policy; {passed_over}", names.join(", "));
         Err(Error::Empty { message, hint })
     }
+
+    /// What is missing from a must-gather: never the same as what there is none of.
+    fn add_gaps(&mut self) {
+        for (info, collected) in KINDS.iter().zip(self.collected) {
+            let kind = info.kind;
+            let is_told = || self.snapshot.gaps.iter().any(|gap| gap.kind == kind && gap.namespace.is_none());
+            if collected || !self.reads(kind) || kind.is_optional() || is_told() {
+                continue;
+            }
+            let of_kind = self.partial.iter().filter(|(of, _)| *of == kind);
+            let namespaces: Vec<&str> = of_kind.map(|(_, namespace)| namespace.as_str()).collect();
+            let message = match namespaces.split_at_checked(MAX_NAMESPACES_NAMED) {
+                _ if namespaces.is_empty() => format!("the must-gather does not hold {}", info.plural),
+                Some((named, more @ [_, ..])) => format!(
+                    "the must-gather holds the {} of {} namespaces only: {} and {} more",
+                    info.plural,
+                    namespaces.len(),
+                    named.join(", "),
+                    more.len()
+                ),
+                _ => format!(
+                    "the must-gather holds the {} of these namespaces only: {}",
+                    info.plural,
+                    namespaces.join(", ")
+                ),
+            };
+            self.snapshot.gaps.push(Gap { kind, namespace: None, reason: GapReason::NotInInput, message });
+        }
+    }
+}
+
+/// `pods/NAME/NAME.yaml` of a namespace, which stands there beside the logs.
+fn pods_one_by_one(namespace: &Path, name: Option<String>, found: &mut Vec<Piece>) -> Result<()> {
+    for directory in optional_listing(&namespace.join(layout::PODS))? {
+        let Some(pod) = directory.file_name().and_then(OsStr::to_str) else { continue };
+        let path = directory.join(format!("{pod}.yaml"));
+        if path.is_file() {
+            let (shown, content) = (path.display().to_string(), Content::Path(path));
+            found.push(Piece { name: shown, content, kind: Some(Kind::Pod), namespace: name.clone() });
+        }
+    }
+    Ok(())
 }
 
 enum Earlier {
@@ -608,23 +686,6 @@ enum Earlier {
     None,
     Older,
     Newer,
-}
-
-/// What is missing from a must-gather: never the same as what there is none of.
-fn add_gaps(snapshot: &mut Snapshot, collected: &[bool; KINDS.len()], partial: &BTreeMap<String, ()>) {
-    for (info, collected) in KINDS.iter().zip(collected) {
-        if *collected || snapshot.gaps.iter().any(|gap| gap.kind == info.kind) {
-            continue;
-        }
-        let namespaces: Vec<&str> = partial.keys().map(String::as_str).collect();
-        let message = match namespaces.as_slice() {
-            namespaces @ [_, ..] if info.namespaced => {
-                format!("the must-gather holds the {} of these namespaces only: {}", info.plural, namespaces.join(", "))
-            }
-            _ => format!("the must-gather does not hold {}", info.plural),
-        };
-        snapshot.gaps.push(Gap { kind: info.kind, namespace: None, reason: GapReason::NotInInput, message });
-    }
 }
 
 /// Where a document stands, and what was expected of it.

@@ -128,6 +128,9 @@ impl fmt::Debug for Rule {
     }
 }
 
+/// Where an object stood, and what there was; of a pod nothing is kept.
+type Written<'a> = (&'a Origin, Option<&'a Value>);
+
 /// Everything that a rule may look at.
 pub struct Context<'a> {
     /// The objects.
@@ -138,7 +141,7 @@ pub struct Context<'a> {
     pub compiled: &'a Compiled,
     /// The time at which keys must be valid, in seconds since 1970.
     pub now: i64,
-    objects: OnceLock<HashMap<&'a ObjectRef, (&'a Origin, Option<&'a Value>), foldhash::fast::RandomState>>,
+    objects: OnceLock<HashMap<&'a ObjectRef, Written<'a>, foldhash::fast::RandomState>>,
     images: OnceLock<Vec<images::ImageInUse<'a>>>,
     codes: OnceLock<Vec<Option<u16>>>,
     unstorable: OnceLock<Vec<api::Unstorable<'a>>>,
@@ -175,7 +178,7 @@ impl<'a> Context<'a> {
         self.object(object)?.1
     }
 
-    fn object(&self, object: &ObjectRef) -> Option<(&'a Origin, Option<&'a Value>)> {
+    fn object(&self, object: &ObjectRef) -> Option<Written<'a>> {
         let objects = self.objects.get_or_init(|| {
             let written = self.snapshot.as_written().map(|(object, raw, origin)| (&**object, (origin, Some(raw))));
             let others = self.snapshot.same_name_elsewhere.iter();
@@ -202,6 +205,12 @@ impl<'a> Context<'a> {
         // At bootstrap the payload may come from ControllerConfig.
         let has_payload = kind == Kind::ClusterVersion && self.compiled.payload.is_some();
         has_payload || self.snapshot.has_read(kind) || (self.snapshot.source == Source::Manifests && bootstrap_reads)
+    }
+
+    /// Whether every object of a kind is there that the cluster has: only then does something that is not among them not exist. A
+    /// must-gather holds the pods of some namespaces, and a tenant sees those of its own.
+    pub fn has_all(&self, kind: Kind) -> bool {
+        self.can_see(kind) && self.snapshot.gaps.iter().all(|gap| gap.kind != kind)
     }
 }
 

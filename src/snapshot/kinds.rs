@@ -106,6 +106,16 @@ impl Kind {
         }
     }
 
+    /// Whether it is what runs on a cluster: no node file follows from it, and only lint looks at it.
+    pub fn is_workload(self) -> bool {
+        matches!(self, Self::Pod | Self::PinnedImageSet)
+    }
+
+    /// Whether a cluster without the kind lacks nothing: it is read where there is one.
+    pub fn is_optional(self) -> bool {
+        self == Self::PinnedImageSet
+    }
+
     /// By name, in any letter case, also in the plural: what a person types in `--without`.
     pub fn named(text: &str) -> Option<Kind> {
         let found = KINDS.iter().find(|info| {

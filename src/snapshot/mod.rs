@@ -363,6 +363,14 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Takes in the pods of a snapshot that holds nothing else, and that have not been taken in yet.
+    pub fn add_pods(&mut self, of: Self) {
+        self.pods.extend(of.pods);
+        self.undecodable.extend(of.undecodable);
+        self.gaps.extend(of.gaps);
+        self.index.extend(of.index);
+    }
+
     /// Every object that was taken in, as it was written, with where it stood.
     pub fn as_written(&self) -> impl Iterator<Item = (&Arc<ObjectRef>, &Value, &Origin)> {
         fn all<T>(objects: &[Object<T>]) -> impl Iterator<Item = (&Arc<ObjectRef>, &Value, &Origin)> {

@@ -252,7 +252,7 @@ impl Stage {
             snapshot.warnings.clear();
         }
         snapshot.gaps.extend(scene.gaps.iter().cloned());
-        let loaded = Loaded::of(follow.input, snapshot)?;
+        let loaded = Loaded::of(follow.input, Needs::Policies, snapshot)?;
         check_worth(&loaded)?;
         let wanted = Wanted::of(&loaded.snapshot, &loaded.compiled);
         let mut stage = Self { loaded, wanted, known: HashMap::new(), read_at: Instant::now() };

@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Answer {
         return Err(Error::usage("--timeout has nothing to end", "add --wait or --watch"));
     }
     let loaded = match args.input.example {
-        true => Loaded::of(&args.input, files::example_in_rollout()?)?,
+        true => Loaded::of(&args.input, Needs::Everything, files::example_in_rollout()?)?,
         false => Loaded::load(&args.input, &args.connection, Needs::Everything, None)?,
     };
     loaded.refuse_bare_node_files("rollout")?;

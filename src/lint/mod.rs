@@ -7,6 +7,7 @@ pub mod fix;
 pub mod formats;
 mod gpg;
 pub mod images;
+pub mod keys;
 mod nodes;
 pub mod policies;
 mod refusals;

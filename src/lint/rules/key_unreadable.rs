@@ -2,14 +2,11 @@
 
 use std::collections::HashMap;
 
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
-
-use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
+use crate::lint::keys::{KeyField, Purpose, concerned, decode, fields, witness};
+use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix};
 use crate::model::keys::{KeyProblem, inspect_certificates, inspect_public_key, inspect_rekor_key};
+use crate::snapshot::Object;
 use crate::snapshot::api::ImagePolicy;
-use crate::snapshot::{Kind, Object};
 
 pub static RULE: Rule = Rule {
     code: 101,
@@ -88,123 +85,80 @@ spec:
 };
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    let cluster = context.snapshot.cluster_image_policies.iter().map(|policy| (Kind::ClusterImagePolicy, policy));
-    let namespaced = context.snapshot.image_policies.iter().map(|policy| (Kind::ImagePolicy, policy));
     // Many policies have the same key.
-    let mut known: HashMap<(&str, Purpose), Option<KeyProblem>, foldhash::fast::RandomState> = HashMap::default();
-    for (kind, policy) in cluster.chain(namespaced) {
-        for Field { path, data, purpose } in fields(policy) {
-            let Some(problem) = known.entry((data, purpose)).or_insert_with(|| problem(data, purpose)) else {
-                continue;
-            };
+    let mut known: HashMap<(&str, Purpose), Option<Problem>, foldhash::fast::RandomState> = HashMap::default();
+    for policy in context.policies() {
+        for field in fields(policy) {
+            let problem = known.entry((field.data, field.purpose)).or_insert_with(|| problem(&field));
             // What the API server refuses is IMP111's.
-            if !context.api_refuses(&policy.reference, path) {
-                findings.push(unusable(context, kind, policy, path, problem));
+            if let Some(problem) = problem
+                && !context.api_refuses(&policy.reference, field.path)
+            {
+                findings.push(finding(context, policy, &field, problem));
             }
         }
     }
 }
 
-fn unusable(
-    context: &Context<'_>,
-    kind: Kind,
-    policy: &Object<ImagePolicy>,
-    path: &'static str,
-    problem: &KeyProblem,
-) -> Finding {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    let namespace = Some(policy.metadata.namespace.as_str()).filter(|_| kind == Kind::ImagePolicy);
-    let scopes = &policy.value.spec.scopes;
-    let whose = namespace.map(|namespace| format!(" for pods of namespace {}", shown(namespace))).unwrap_or_default();
-    let under = match scopes.as_slice() {
-        [scope] => shown(scope).into_owned(),
-        [scope, rest @ ..] => {
-            format!("{} and {} more scope{}", shown(scope), rest.len(), if rest.len() == 1 { "" } else { "s" })
+/// What is wrong with a field.
+enum Problem {
+    /// Nodes can use nothing of it.
+    Whole(KeyProblem),
+    /// Nodes use the first key, and pass over the others.
+    OnlyFirst,
+    /// Nodes pass over one of several certificates.
+    One(KeyProblem),
+}
+
+fn finding(context: &Context<'_>, policy: &Object<ImagePolicy>, field: &KeyField<'_>, problem: &Problem) -> Finding {
+    let (name, concerned) = (field.name(), concerned(policy));
+    let command = fix::set_to_file(&policy.reference, field.path, field.file());
+    let finding = |message: String| Finding::new(&RULE, policy, field.path, message);
+    let finding = match problem {
+        Problem::Whole(problem) => {
+            let advice = problem.help().unwrap_or("give the key that the images are really signed with");
+            finding(format!("{name} {problem}"))
+                .effect(format!(
+                    "no signature can satisfy the policy: every pull of {concerned} fails, signed or not"
+                ))
+                .help(format!("{advice}\n{command}"))
         }
-        [] => "the policy's scopes".to_string(),
+        Problem::OnlyFirst => finding(format!("{name} holds more than one PEM block, and nodes read only the first"))
+            .level(Level::Warning)
+            .effect(format!("a signature by any key but the first is not good enough for {concerned}"))
+            .help(format!(
+                "keep the key that the images are signed with; to change keys, sign with both first, then put the new one in:\n{command}"
+            )),
+        Problem::One(problem) => finding(format!("a certificate in {name} cannot be used: it {problem}"))
+            .level(Level::Warning)
+            .effect(format!(
+                "nodes pass over it without a word: what it issued is not good enough for {concerned}"
+            ))
+            .help(format!("put in the certificates as the authority gave them:\n{command}")),
     };
-    let effect = format!(
-        "no signature can satisfy the policy: every pull of an image under {under}{whose} fails, signed or not"
-    );
-    let advice = problem.help().unwrap_or("give the key that the images are really signed with");
-    // A file of the user's: the shell fills it in.
-    let file = if name.ends_with("KeyData") || name == "keyData" { "cosign.pub" } else { "ca.pem" };
-    let command = fix::set_to_file(&policy.reference, path, file);
-    let finding = Finding::new(&RULE, policy, path, format!("{name} {problem}"))
-        .effect(effect)
-        .help(format!("{advice}\n{command}"));
-    let witness = scopes.iter().find_map(|scope| context.scopes().witness(scope, namespace.unwrap_or_default()));
-    match witness {
-        Some(image) => finding.witness(image),
-        None => finding,
-    }
+    Finding { witness: witness(context, policy), ..finding }
 }
 
-/// What stands in a field.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Purpose {
-    Key,
-    RekorKey,
-    Certificates,
-    /// A certificate that cannot be read among them makes every check fail; elsewhere it is passed over.
-    Intermediates,
-}
-
-struct Field<'a> {
-    path: &'static str,
-    data: &'a str,
-    purpose: Purpose,
-}
-
-fn fields(policy: &Object<ImagePolicy>) -> Vec<Field<'_>> {
-    let root = &policy.value.spec.policy.root_of_trust;
-    let mut fields = Vec::new();
-    let mut add = |path, data, purpose| fields.push(Field { path, data, purpose });
-    match root.policy_type.as_str() {
-        "PublicKey" => {
-            if let Some(key) = &root.public_key {
-                add("spec.policy.rootOfTrust.publicKey.keyData", key.key_data.as_str(), Purpose::Key);
-                add("spec.policy.rootOfTrust.publicKey.rekorKeyData", &key.rekor_key_data, Purpose::RekorKey);
-            }
+/// `None` for what is fine, for what is no base64 or is empty, which others refuse, and for what is unsafe, which is IMP102's.
+fn problem(field: &KeyField<'_>) -> Option<Problem> {
+    use KeyProblem::{CannotVerify, PrivateKey, TextAfter, UnknownAlgorithm, UnknownCurve};
+    let bytes = decode(field.data)?;
+    let inspected = match field.purpose {
+        Purpose::Key | Purpose::RekorKey => {
+            let inspect = if field.purpose == Purpose::Key { inspect_public_key } else { inspect_rekor_key };
+            inspect(&bytes).map(|key| key.more_blocks.then_some(Problem::OnlyFirst))
         }
-        "FulcioCAWithRekor" => {
-            if let Some(fulcio) = &root.fulcio_ca_with_rekor {
-                let path = "spec.policy.rootOfTrust.fulcioCAWithRekor.fulcioCAData";
-                add(path, &fulcio.fulcio_ca_data, Purpose::Certificates);
-                let path = "spec.policy.rootOfTrust.fulcioCAWithRekor.rekorKeyData";
-                add(path, &fulcio.rekor_key_data, Purpose::RekorKey);
-            }
+        Purpose::Fulcio | Purpose::Roots => inspect_certificates(&bytes).map(|certificates| {
+            let skipped = certificates.skipped.into_iter().find(|problem| *problem != TextAfter);
+            skipped.map(Problem::One)
+        }),
+        Purpose::Intermediates => {
+            inspect_certificates(&bytes).map(|certificates| certificates.skipped.into_iter().next().map(Problem::Whole))
         }
-        "PKI" => {
-            if let Some(pki) = &root.pki {
-                add("spec.policy.rootOfTrust.pki.caRootsData", &pki.ca_roots_data, Purpose::Certificates);
-                let path = "spec.policy.rootOfTrust.pki.caIntermediatesData";
-                add(path, &pki.ca_intermediates_data, Purpose::Intermediates);
-            }
-        }
-        _ => {}
-    }
-    fields
-}
-
-/// As Go reads base64: line ends are passed over, and what is left over in the last character.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
-
-/// `None` for what is fine, and for what is no base64 or is empty: others refuse that.
-fn problem(data: &str, purpose: Purpose) -> Option<KeyProblem> {
-    let bytes = match data.contains(['\r', '\n']) {
-        true => BASE64.decode(data.replace(['\r', '\n'], "")),
-        false => BASE64.decode(data),
     };
-    let bytes = bytes.ok().filter(|bytes| !bytes.is_empty())?;
-    match purpose {
-        Purpose::Key => inspect_public_key(&bytes).err(),
-        Purpose::RekorKey => inspect_rekor_key(&bytes).err(),
-        Purpose::Certificates => inspect_certificates(&bytes).err(),
-        Purpose::Intermediates => match inspect_certificates(&bytes) {
-            Ok(certificates) => certificates.skipped.into_iter().next(),
-            Err(problem) => Some(problem),
-        },
+    match inspected {
+        Ok(problem) => problem,
+        Err(PrivateKey | UnknownCurve(_) | UnknownAlgorithm(_) | CannotVerify(_)) => None,
+        Err(problem) => Some(Problem::Whole(problem)),
     }
 }

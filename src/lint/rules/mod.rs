@@ -2,6 +2,7 @@
 
 mod allowed_and_blocked;
 mod blocked_list_dropped;
+mod certificate_expiry;
 mod controller_crash;
 mod entry_cannot_be_rewritten;
 mod field_refused;
@@ -12,6 +13,7 @@ mod image_policy_ignored;
 mod internal_registry_not_admitted;
 mod key_file_missing;
 mod key_unreadable;
+mod key_unsafe;
 mod keyring_unusable;
 mod lookaside_missing;
 mod mirror_refused;
@@ -43,6 +45,8 @@ use super::Rule;
 /// Every rule, by code.
 pub static RULES: &[&Rule] = &[
     &key_unreadable::RULE,
+    &key_unsafe::RULE,
+    &certificate_expiry::RULE,
     &root_of_trust::RULE,
     &scope_refused::RULE,
     &too_many::RULE,

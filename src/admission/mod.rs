@@ -5,6 +5,7 @@ mod formats;
 mod metadata;
 mod schema;
 mod text;
+mod unknown;
 
 use std::collections::HashMap;
 
@@ -14,6 +15,7 @@ use crate::model::go_text::quote;
 use crate::model::release::Release;
 use schema::{Schema, Shape, schema_of};
 use text::bad_value;
+pub use unknown::{UnknownField, nearest, unknown_fields};
 
 /// One cause of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]

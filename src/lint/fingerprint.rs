@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{Context, Finding};
+use crate::model::private_keys::redact;
 
 /// Gives each finding its fingerprint. Equal ones are told apart by what else takes part in them, in order.
 pub(super) fn name(context: &Context<'_>, findings: &mut [Finding]) {
@@ -56,5 +57,6 @@ fn identity(item: &Value) -> String {
         },
         other => other.to_string(),
     };
-    text.chars().take(LONGEST).collect()
+    // While it is still whole: of a part of a key nobody could say what it is.
+    redact(&text).chars().take(LONGEST).collect()
 }

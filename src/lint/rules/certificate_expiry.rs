@@ -259,7 +259,9 @@ mod tests {
 
     fn certificate(not_before: i64, not_after: i64) -> CertificateInfo {
         let mut read = inspect_certificates(&decode(ROOT).unwrap()).unwrap().read;
-        CertificateInfo { not_before, not_after, ..read.remove(0) }
+        let mut certificate = read.remove(0);
+        (certificate.not_before, certificate.not_after) = (not_before, not_after);
+        certificate
     }
 
     #[test]
@@ -287,7 +289,8 @@ mod tests {
         assert_eq!(problems(now, &all, &old, false), [Problem::Expired(true)]);
         assert_eq!(problems(now, &all, &soon, false), []);
         assert_eq!(problems(now, &all, &new, true), [Problem::Unlinked]);
-        let leaf = CertificateInfo { is_ca: false, ..new };
+        let mut leaf = new;
+        leaf.is_ca = false;
         assert_eq!(problems(now, &[old.clone(), leaf.clone()], &old, false), [Problem::Expired(false)]);
         assert_eq!(problems(now, &[leaf.clone()], &leaf, false), [Problem::NoAuthority]);
     }

@@ -21,6 +21,8 @@ mod mirror_source_policy_conflict;
 mod mirror_without_attachments;
 mod nested_by_name_only;
 mod nested_scope_replaces;
+mod not_served;
+mod other_group;
 mod overlay_stale;
 mod payload_exception;
 mod payload_not_admitted;
@@ -37,6 +39,7 @@ mod signed_and_policy;
 mod signed_registries_refused;
 mod signed_scope_replaced;
 mod too_many;
+mod unknown_field;
 mod unreadable_on_node;
 mod wildcard_mirror_conflict;
 
@@ -51,6 +54,9 @@ pub static RULES: &[&Rule] = &[
     &scope_refused::RULE,
     &too_many::RULE,
     &registry_entry_refused::RULE,
+    &unknown_field::RULE,
+    &not_served::RULE,
+    &other_group::RULE,
     &field_refused::RULE,
     &keyring_unusable::RULE,
     &key_file_missing::RULE,

@@ -34,6 +34,93 @@ pub fn write_directory<'a>(directory: &Path, files: impl IntoIterator<Item = (St
     written
 }
 
+/// A file that is written beside its place first, and put there when all of it is right. Dropped before, it leaves nothing behind. What
+/// is no regular file, such as a pipe, is written at once.
+pub struct Replacement {
+    path: PathBuf,
+    temporary: Option<PathBuf>,
+    file: fs::File,
+}
+
+impl Replacement {
+    /// Begins to write a file that may exist or not; where it is a link, what it leads to.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the system refuses.
+    pub fn begin(path: &Path) -> Result<Self> {
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let there = fs::metadata(&place).ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            let file = fs::File::options().write(true).open(&place);
+            let file = file.map_err(|error| file_failure("write", path, error))?;
+            return Ok(Self { path: place, temporary: None, file });
+        }
+        // A file that may not be written to is not to be replaced either.
+        if there.is_some() {
+            fs::File::options().append(true).open(&place).map_err(|error| file_failure("write", path, error))?;
+        }
+        let parent = place.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        for attempt in 0..100 {
+            let temporary = parent.join(format!(".oc-imagepolicy-{}-{attempt}", std::process::id()));
+            match fs::File::create_new(&temporary) {
+                Ok(file) => {
+                    let begun = Self { path: place, temporary: Some(temporary), file };
+                    if let Some(there) = there {
+                        let kept = begun.file.set_permissions(there.permissions());
+                        kept.map_err(|error| file_failure("write", path, error))?;
+                    }
+                    return Ok(begun);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(file_failure("write", path, error)),
+            }
+        }
+        Err(file_failure("write", path, io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Where its content goes.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the system refuses.
+    pub fn writer(&self) -> Result<fs::File> {
+        self.file.try_clone().map_err(|error| file_failure("write", &self.path, error))
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the system refuses.
+    pub fn commit(mut self) -> Result<()> {
+        let Some(temporary) = self.temporary.take() else { return Ok(()) };
+        let put = fs::rename(&temporary, &self.path);
+        if put.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        put.map_err(|error| file_failure("write", &self.path, error))
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // Nobody asked for it, so nobody need hear of it.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// What the system says of a file that was to be written.
+pub fn file_failure(action: &'static str, path: &Path, source: io::Error) -> Error {
+    let hint = match source.kind() {
+        io::ErrorKind::NotFound => "make its directory first: mkdir -p",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "name a file that you may write to",
+        io::ErrorKind::IsADirectory => "name a file in it",
+        io::ErrorKind::StorageFull => "see how much room there is: df -h",
+        _ => "",
+    };
+    Error::File { action, path: path.display().to_string(), source, hint: hint.into() }
+}
+
 fn is_there_and_empty(directory: &Path) -> Result<bool> {
     let mut entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -164,6 +251,31 @@ mod tests {
         names.sort();
         assert_eq!(names, ["master", "worker"]);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "nothing temporary is left");
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("report.json");
+        let write = |path: &Path| -> Result<Replacement> {
+            let begun = Replacement::begin(path)?;
+            begun.writer()?.write_all(b"new").unwrap();
+            Ok(begun)
+        };
+        drop(write(&path).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "nothing is left of what was given up");
+        fs::write(&path, "old").unwrap();
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let begun = write(&link).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        begun.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+        for impossible in [root.path().to_path_buf(), root.path().join("absent/x")] {
+            assert!(matches!(write(&impossible), Err(Error::File { .. })), "{}", impossible.display());
+        }
     }
 
     #[test]

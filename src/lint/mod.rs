@@ -419,6 +419,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// How many rules could say something.
     pub ran: usize,
+    /// Which ones.
+    pub rules: Vec<&'static Rule>,
     /// Rules that could not, and the kinds that they miss.
     pub skipped: Vec<(&'static Rule, Vec<Kind>)>,
 }
@@ -431,6 +433,7 @@ pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
         if missing.is_empty() {
             (rule.check)(context, &mut outcome.findings);
             outcome.ran += 1;
+            outcome.rules.push(rule);
         } else {
             outcome.skipped.push((rule, missing));
         }

@@ -1,10 +1,14 @@
 //! What a run of lint came to, as every format renders it: one list, each finding with its place. Formats that only lint has are in
 //! [`super::formats`].
 
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{Finding, Level, Outcome};
-use crate::snapshot::{Excerpt, Location, Origin};
+use super::{Finding, Level, Outcome, Rule};
+use crate::snapshot::{Excerpt, Gap, Location, Origin, SourceFile};
 
 /// `LintReport` of interface.md 3, without the header that every document has.
 #[derive(Debug, Serialize)]
@@ -21,6 +25,15 @@ pub struct LintReport<'a> {
     /// Such as `4.20`.
     #[serde(skip)]
     pub release: String,
+    /// What could not be read.
+    #[serde(skip)]
+    pub gaps: &'a [Gap],
+    /// What the program is going to exit with.
+    #[serde(skip)]
+    pub exit_code: u8,
+    /// The working directory: paths below it are relative in formats that repositories are looked up with.
+    #[serde(skip)]
+    pub directory: Option<String>,
 }
 
 /// A finding and where it stands.
@@ -32,6 +45,20 @@ pub struct Located<'a> {
     /// Nothing for objects of a cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// What would mend it in the files that were read; empty where no safe change is known.
+    #[serde(skip)]
+    pub edits: Vec<TextEdit>,
+}
+
+/// A change of a file.
+#[derive(Clone, Debug)]
+pub struct TextEdit {
+    /// The file.
+    pub source: Arc<SourceFile>,
+    /// The bytes to take out; empty where something is put in between.
+    pub range: Range<usize>,
+    /// What comes in their place.
+    pub text: String,
 }
 
 /// How many findings there are; suppressed ones count only as such.
@@ -56,6 +83,9 @@ pub struct RulesRun {
     pub ran: usize,
     /// Those that lacked something.
     pub skipped: Vec<Skipped>,
+    /// Those that ran.
+    #[serde(skip)]
+    pub list: Vec<&'static Rule>,
 }
 
 /// A rule that could not run.
@@ -86,7 +116,8 @@ impl<'a> LintReport<'a> {
             };
             *count += 1;
         }
-        let located = outcome.findings.iter().map(|finding| Located { finding, location: locate(finding) });
+        let located =
+            outcome.findings.iter().map(|finding| Located { finding, location: locate(finding), edits: Vec::new() });
         let skipped = outcome.skipped.iter().map(|(rule, missing)| Skipped {
             code: rule.id(),
             missing: missing.iter().map(|kind| kind.name()).collect(),
@@ -94,11 +125,41 @@ impl<'a> LintReport<'a> {
         Self {
             findings: located.collect(),
             summary,
-            rules: RulesRun { ran: outcome.ran, skipped: skipped.collect() },
+            rules: RulesRun { ran: outcome.ran, skipped: skipped.collect(), list: outcome.rules.clone() },
             objects,
             release,
+            gaps: &[],
+            exit_code: 0,
+            directory: None,
         }
     }
+
+    /// Those that count.
+    pub fn counted(&self) -> impl Iterator<Item = &Located<'a>> {
+        self.findings.iter().filter(|located| located.finding.suppression.is_none())
+    }
+}
+
+/// `3 errors, 2 warnings, 1 suppressed`; what there is none of, errors and warnings apart, is left out.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", count(self.error, "error"), count(self.warning, "warning"))?;
+        if self.info > 0 {
+            write!(f, ", {} info", self.info)?;
+        }
+        if self.hint > 0 {
+            write!(f, ", {}", count(self.hint, "hint"))?;
+        }
+        if self.suppressed > 0 {
+            write!(f, ", {} suppressed", self.suppressed)?;
+        }
+        Ok(())
+    }
+}
+
+/// `1 rule`, `2 rules`
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 impl Located<'_> {

@@ -20,6 +20,7 @@ pub mod registries_conf;
 pub mod registries_d;
 pub mod registries_write;
 pub mod release;
+pub mod safe_text;
 pub mod scope;
 pub mod scope_index;
 pub mod scopes;

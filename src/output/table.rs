@@ -6,7 +6,8 @@ use std::io;
 
 use comfy_table::{Attribute, Cell, ContentArrangement};
 
-use super::terminal::{Style, Terminal, clean};
+use super::clean;
+use super::terminal::{Style, Terminal};
 
 const GAP: usize = 3;
 /// No column gets narrower, and what is wider counts as this wide when room is shared out.

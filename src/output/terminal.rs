@@ -1,6 +1,5 @@
 //! Standard output as a person sees it. Whatever comes from an object goes through [`clean`], so no text can command the terminal.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::rc::Rc;
@@ -8,7 +7,7 @@ use std::rc::Rc;
 use colored::{ColoredString, Colorize};
 use serde::Serialize;
 
-use crate::model::private_keys;
+use super::clean;
 
 /// `--color`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -82,6 +81,11 @@ impl Terminal {
     /// Somewhere else, without colour.
     pub fn to(out: Box<dyn Write>, width: usize) -> Self {
         Self { out: BufWriter::new(out), color: false, width, wide: false, is_terminal: false, painted: 0 }
+    }
+
+    /// The same, with room for long lines.
+    pub fn widened(self, wide: bool) -> Self {
+        Self { wide, ..self }
     }
 
     /// Columns to fit into.
@@ -179,6 +183,11 @@ impl Terminal {
         self.out.write_all(bytes)
     }
 
+    /// For writers that escape what they write themselves.
+    pub fn writer(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
     /// Writes out what was gathered.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
@@ -236,30 +245,6 @@ fn terminal_width() -> Option<usize> {
     (width >= 20).then_some(usize::from(width))
 }
 
-/// Whether a terminal would do something else with the character than show it: control characters, and those that
-/// turn the direction of text so that it reads as something else.
-pub fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// Text for a terminal: what it would obey is shown as an escape, the body of a private key is not shown.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    let text = private_keys::redact(text);
-    if !text.contains(is_unsafe) {
-        return text;
-    }
-    let mut cleaned = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if is_unsafe(character) {
-            cleaned.extend(character.escape_unicode());
-        } else {
-            cleaned.push(character);
-        }
-    }
-    Cow::Owned(cleaned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,11 +261,5 @@ mod tests {
         let up = |rows: usize| format!("\u{1b}[{rows}F\u{1b}[J");
         assert_eq!(written, format!("one\ntwelve letters\n{}\\u{{1b}}[2Jonly\n{}last\n", up(3), up(2)));
         assert_eq!(columns("\u{1b}[1mbold\u{1b}[0m"), 4);
-    }
-
-    #[test]
-    fn nothing_commands_the_terminal() {
-        assert_eq!(clean("plain, né ✓"), "plain, né ✓");
-        assert_eq!(clean("a\u{1b}[31m\nb\u{9b}\u{202e}"), "a\\u{1b}[31m\\u{a}b\\u{9b}\\u{202e}");
     }
 }

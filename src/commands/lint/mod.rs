@@ -1,18 +1,18 @@
 //! `oc imagepolicy lint`
 
 mod catalogue;
+mod output;
 mod text;
 
+use super::Answer;
 use super::input::{ConnectionFlags, InputArgs};
 use super::load::{Loaded, Needs};
-use super::{Answer, OutputArgs};
 use crate::error::Error;
 use crate::files::spans;
 use crate::lint::report::LintReport;
 use crate::lint::rules::RULES;
 use crate::lint::{Context, Level, Outcome};
 use crate::model::provenance::ObjectRef;
-use crate::output::Format;
 use crate::snapshot::{Gap, GapReason, Kind};
 
 /// Find what is wrong or dangerous in the image policy of a cluster
@@ -54,7 +54,7 @@ pub struct Args {
     #[command(flatten)]
     connection: ConnectionFlags,
     #[command(flatten)]
-    output: OutputArgs,
+    output: output::LintOutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -79,12 +79,15 @@ impl FailOn {
 }
 
 pub fn run(args: Args) -> Answer {
+    let outputs = args.output.plan(args.input.filename.iter().chain(&args.input.overlay))?;
     if args.rules {
-        crate::output::print(&catalogue::list(), args.output.format, &mut args.output.terminal())?;
+        let (format, mut terminal) = outputs.common()?;
+        crate::output::print(&catalogue::list(), format, &mut terminal)?;
         return Ok(true);
     }
     if let Some(code) = &args.explain {
-        crate::output::print(&catalogue::page(code)?, args.output.format, &mut args.output.terminal())?;
+        let (format, mut terminal) = outputs.common()?;
+        crate::output::print(&catalogue::page(code)?, format, &mut terminal)?;
         return Ok(true);
     }
     let loaded = Loaded::load(&args.input, &args.connection, Needs::Lint, args.namespace.as_deref())?;
@@ -97,17 +100,26 @@ pub fn run(args: Args) -> Answer {
     }
     let fails = (outcome.findings.iter())
         .any(|finding| finding.suppression.is_none() && args.fail_on.reached_by(finding.level));
-    let report = LintReport::new(&outcome, loaded.snapshot.objects(), loaded.release.to_string(), |finding| {
+    let answer = answer(&args, &loaded, &outcome, fails);
+    let mut report = LintReport::new(&outcome, loaded.snapshot.objects(), loaded.release.to_string(), |finding| {
         spans::locate(&finding.origin, &finding.path)
     });
+    report.gaps = &loaded.snapshot.gaps;
+    report.exit_code = answer.as_ref().map_or_else(Error::exit_code, |fine| u8::from(!fine));
+    report.directory = std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned));
     let document = text::Document::new(loaded.header("desired", None), &report);
-    crate::output::print(&document, args.output.format, &mut args.output.terminal())?;
-    if matches!(args.output.format, Format::Name | Format::Jsonl) {
-        loaded.say_gaps();
-    }
-    say_skipped(&report);
+    let beside = || {
+        if !outputs.tells_gaps() {
+            loaded.say_gaps();
+        }
+        say_skipped(&report);
+    };
+    outputs.write(&document, beside, answer)
+}
+
+fn answer(args: &Args, loaded: &Loaded, outcome: &Outcome, fails: bool) -> Answer {
     loaded.require_complete(&args.input)?;
-    match unseen(&loaded, &outcome, args.namespace.as_deref()) {
+    match unseen(loaded, outcome, args.namespace.as_deref()) {
         Some(gap) if !fails => Err(Error::Incomplete {
             message: format!("not everything could be looked at: {}", gap.message),
             hint: "mend the object: its fields have other types than the API's".into(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::commands::load::Header;
 use crate::lint::Level;
-use crate::lint::report::{LintReport, Located, Summary};
+use crate::lint::report::{LintReport, Located, Summary, count};
 use crate::output::words::fold;
 use crate::output::{API_VERSION, Report, Style, Terminal, clean};
 
@@ -18,8 +18,9 @@ pub struct Document<'a> {
     kind: &'static str,
     #[serde(flatten)]
     header: Header,
+    /// What was found.
     #[serde(flatten)]
-    report: &'a LintReport<'a>,
+    pub report: &'a LintReport<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -31,17 +32,9 @@ impl<'a> Document<'a> {
 
 impl Report for Document<'_> {
     fn human(&self, t: &mut Terminal) -> io::Result<()> {
-        for located in &self.report.findings {
+        for located in self.report.counted() {
             print_finding(located, t)?;
             t.end_line()?;
-        }
-        let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-        let mut parts = vec![count(self.report.summary.error, "error"), count(self.report.summary.warning, "warning")];
-        if self.report.summary.info > 0 {
-            parts.push(format!("{} info", self.report.summary.info));
-        }
-        if self.report.summary.hint > 0 {
-            parts.push(count(self.report.summary.hint, "hint"));
         }
         let mut told = vec![count(self.report.rules.ran, "rule"), count(self.report.objects, "object")];
         if !self.report.rules.skipped.is_empty() {
@@ -56,12 +49,12 @@ impl Report for Document<'_> {
             Summary { error: 0, .. } => Style::Caution,
             _ => Style::Bad,
         };
-        t.put(style, &parts.join(", "))?;
+        t.put(style, &self.report.summary.to_string())?;
         t.line(&format!(" ({})", told.join(", ")))
     }
 
     fn names(&self, t: &mut Terminal) -> io::Result<()> {
-        for Located { finding, .. } in &self.report.findings {
+        for Located { finding, .. } in self.report.counted() {
             t.line(&format!("{} {} {}", finding.rule.id(), finding.object, finding.path))?;
         }
         Ok(())
@@ -82,7 +75,7 @@ pub(super) fn level_style(level: Level) -> Style {
 
 /// As rustc prints: what, where, the line itself, what follows, what to do.
 fn print_finding(located: &Located<'_>, t: &mut Terminal) -> io::Result<()> {
-    let Located { finding, location } = located;
+    let Located { finding, location, .. } = located;
     let style = level_style(finding.level);
     t.put(style, &format!("{}[{}]", finding.level.word(), finding.rule.id()))?;
     t.put(Style::Bold, &format!(" {}: {}", finding.rule.name, finding.message))?;

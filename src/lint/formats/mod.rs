@@ -149,7 +149,8 @@ mod tests {
     fn files_are_named_as_a_repository_does() {
         let file = |file: &str, directory: Option<&str>| {
             let location = Location { file: file.into(), line: 1, column: 1, end_line: 1, end_column: 1 };
-            let mut report = LintReport::new(&crate::lint::Outcome::default(), 0, String::new(), |_| None);
+            let outcome = crate::lint::Outcome::default();
+            let mut report = LintReport::new(&outcome, 0, String::new(), |_| None);
             report.directory = directory.map(str::to_owned);
             file_name(&report, &location).to_owned()
         };

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::Context;
+use super::policies::RELEASES;
 use crate::snapshot::Pod;
 
 /// One image name, and some of those who use it.
@@ -16,6 +19,26 @@ pub struct ImageInUse<'a> {
     pub count: usize,
     /// Whether some pod may run it from what a node has already, without a pull.
     pub may_be_cached: bool,
+}
+
+impl Context<'_> {
+    /// The payload and what it is known to be made of: components, the operating system, what every pod sandbox starts from. Empty where
+    /// the payload is not known.
+    pub fn platform_images(&self) -> Vec<String> {
+        const COMPONENTS: &str = "quay.io/openshift-release-dev/ocp-v4.0-art-dev";
+        let Some(payload) = &self.compiled.payload else { return Vec::new() };
+        let mut images = vec![payload.image.clone()];
+        if payload.image.starts_with(RELEASES) {
+            images.push(format!("{COMPONENTS}:latest"));
+        }
+        if let Some(config) = &self.snapshot.controller_config {
+            let spec = &config.value.spec;
+            let base = config.raw.pointer("/spec/baseOSContainerImage").and_then(Value::as_str).unwrap_or_default();
+            let named = spec.images.values().map(String::as_str).chain([spec.os_image_url.as_str(), base]);
+            images.extend(named.filter(|image| !image.is_empty()).map(str::to_string));
+        }
+        images
+    }
 }
 
 impl<'a> Context<'a> {

@@ -200,13 +200,15 @@ fn images_in(scope: &str) -> Vec<String> {
     }
 }
 
+/// Where the releases of Red Hat are, and their components.
+pub const RELEASES: &str = "quay.io/openshift-release-dev/";
+
 /// Whether OpenShift ships the policy itself. Only for ClusterImagePolicies: anybody may write an annotation.
 pub fn is_shipped(policy: &Object<api::ImagePolicy>) -> bool {
-    const PAYLOAD: &str = "quay.io/openshift-release-dev/";
     policy.metadata.namespace.is_empty()
         && (policy.metadata.annotations.keys().any(|key| key.starts_with("include.release.openshift.io/"))
             || (policy.metadata.name == "openshift"
-                && policy.value.spec.scopes.iter().all(|scope| scope.starts_with(PAYLOAD))))
+                && policy.value.spec.scopes.iter().all(|scope| scope.starts_with(RELEASES))))
 }
 
 /// How two policies differ in what they ask for.
@@ -237,7 +239,7 @@ struct Root<'a> {
 }
 
 /// The keys of a PublicKey policy, and of its Rekor.
-type Keys = (Fingerprint, Option<Fingerprint>);
+pub type Keys = (Fingerprint, Option<Fingerprint>);
 
 impl<'a> Requirements<'a> {
     /// Positions that are equal for what is written equally.
@@ -259,12 +261,14 @@ impl<'a> Requirements<'a> {
     }
 }
 
+/// What base64 in a field stands for, lines or not.
+pub fn decoded(data: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(data.replace(['\r', '\n'], "")).ok()
+}
+
 /// The keys of a policy, however they are written.
-fn keys(policy: &Object<api::ImagePolicy>) -> Option<Keys> {
-    let fingerprint = |data: &str| {
-        let data = data.replace(['\r', '\n'], "");
-        Some(inspect_public_key(&STANDARD.decode(data).ok()?).ok()?.fingerprint)
-    };
+pub fn keys(policy: &Object<api::ImagePolicy>) -> Option<Keys> {
+    let fingerprint = |data: &str| Some(inspect_public_key(&decoded(data)?).ok()?.fingerprint);
     let root = &policy.value.spec.policy.root_of_trust;
     let key = root.public_key.as_ref().filter(|_| root.policy_type == "PublicKey")?;
     let rekor = if key.rekor_key_data.is_empty() { None } else { Some(fingerprint(&key.rekor_key_data)?) };

@@ -44,6 +44,8 @@ pub struct Release {
     pub writes_null_creation_timestamp: bool,
     /// Order of MachineConfigs when merging: from 4.15 the `worker` role first, then the others.
     pub merges_worker_role_first: bool,
+    /// 4.18 and 4.19 write the files of namespaces in random order.
+    pub random_namespace_order: bool,
     /// Whether nodes read `/etc/crio/policies` at all (CRI-O 1.28).
     pub reads_namespace_policies: bool,
     /// Whether a feature gate decides if policies have an effect; not for what our own MachineConfigs deliver.
@@ -148,6 +150,7 @@ const BASE: Release = Release {
     arbiter_pool: false,
     writes_null_creation_timestamp: true,
     merges_worker_role_first: false,
+    random_namespace_order: false,
     reads_namespace_policies: false,
     asks_gate: true,
     signatures_by_default: false,
@@ -183,6 +186,7 @@ const R4_18: Release = Release {
     version: (4, 18),
     api: ApiGeneration::V4_18,
     image_policies: true,
+    random_namespace_order: true,
     namespace_form: PolicyForm::Indented(1),
     node_disruption: NODE_DISRUPTION,
     ..R4_17
@@ -203,6 +207,7 @@ const R4_20: Release = Release {
     version: (4, 20),
     api: ApiGeneration::V4_20,
     pki_writes_empty_keys: false,
+    random_namespace_order: false,
     signatures_by_default: true,
     policy_version: "v1",
     ..R4_19
@@ -226,6 +231,7 @@ const fn overlay(release: &Release) -> Release {
         image_policies: true,
         pki: true,
         pki_writes_empty_keys: false,
+        random_namespace_order: false,
         skips_payload_scopes: false,
         policy_form: PolicyForm::Indented(2),
         namespace_form: PolicyForm::Indented(2),

@@ -15,6 +15,7 @@ mod key_file_missing;
 mod key_unreadable;
 mod key_unsafe;
 mod keyring_unusable;
+mod known_controller_bug;
 mod lookaside_missing;
 mod mirror_refused;
 mod mirror_source_policy_conflict;
@@ -26,6 +27,9 @@ mod other_group;
 mod overlay_stale;
 mod payload_exception;
 mod payload_not_admitted;
+mod payload_scope_skipped;
+mod platform_under_foreign_key;
+mod reader_too_old;
 mod registries_d_duplicate;
 mod registry_entry_refused;
 mod release_image_unreadable;
@@ -84,6 +88,10 @@ pub static RULES: &[&Rule] = &[
     &lookaside_missing::RULE,
     &payload_not_admitted::RULE,
     &internal_registry_not_admitted::RULE,
+    &payload_scope_skipped::RULE,
+    &platform_under_foreign_key::RULE,
+    &reader_too_old::RULE,
+    &known_controller_bug::RULE,
     &blocked_list_dropped::RULE,
     &controller_crash::RULE,
     &release_image_unreadable::RULE,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::compile::Payload;
+use crate::lint::policies::RELEASES;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::{FieldPath, ObjectRef, Provenance};
 use crate::model::reference::ImageReference;
@@ -77,16 +77,13 @@ spec:
     check,
 };
 
-/// Where the releases of Red Hat are, and their components.
-const RELEASES: &str = "quay.io/openshift-release-dev/";
-const COMPONENTS: &str = "quay.io/openshift-release-dev/ocp-v4.0-art-dev";
 const ALLOWED: &str = "spec.registrySources.allowedRegistries";
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let Some(payload) = &context.compiled.payload else { return };
     let mut rejected: BTreeMap<String, Vec<Provenance>> = BTreeMap::new();
     let mut witness = None;
-    for image in images(context, payload) {
+    for image in context.platform_images() {
         let Ok(reference) = ImageReference::parse(&image) else { continue };
         if let Some(from) = context.rejected_by(&reference) {
             witness.get_or_insert_with(|| reference.as_str().to_string());
@@ -107,20 +104,6 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         finding = finding.related(object, path, "names the payload");
     }
     findings.push(finding);
-}
-
-/// The payload, and what it is known to be made of.
-fn images(context: &Context<'_>, payload: &Payload) -> Vec<String> {
-    let mut images = vec![payload.image.clone()];
-    if payload.image.starts_with(RELEASES) {
-        images.push(format!("{COMPONENTS}:latest"));
-    }
-    if let Some(config) = &context.snapshot.controller_config {
-        let spec = &config.value.spec;
-        let named = spec.images.values().chain([&spec.os_image_url]);
-        images.extend(named.filter(|image| !image.is_empty()).cloned());
-    }
-    images
 }
 
 struct About {

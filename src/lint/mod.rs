@@ -8,6 +8,7 @@ pub mod formats;
 mod gpg;
 pub mod images;
 pub mod keys;
+mod mirrors;
 mod nodes;
 pub mod policies;
 mod refusals;
@@ -148,6 +149,7 @@ pub struct Context<'a> {
     unstorable: OnceLock<Vec<api::Unstorable<'a>>>,
     desired: OnceLock<Option<Truth>>,
     scopes: OnceLock<policies::Scopes<'a>>,
+    mirrors: OnceLock<mirrors::Mirrors<'a>>,
     mirror_rules: OnceLock<HashMap<&'a ObjectRef, &'a [MirrorRule], foldhash::fast::RandomState>>,
 }
 
@@ -165,6 +167,7 @@ impl<'a> Context<'a> {
             unstorable: OnceLock::new(),
             desired: OnceLock::new(),
             scopes: OnceLock::new(),
+            mirrors: OnceLock::new(),
             mirror_rules: OnceLock::new(),
         }
     }

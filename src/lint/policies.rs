@@ -163,6 +163,24 @@ impl<'a> Scopes<'a> {
         self.of_tenants.get(&(namespace, scope)).copied()
     }
 
+    /// The policy's scope that a node goes by for an image of a pod; nothing where it goes by a list of the Image, or by nothing.
+    pub fn deciding(&self, image: &ImageReference<'_>, pod: &ObjectRef) -> Option<Asked<'a>> {
+        for candidate in image.candidates() {
+            let text = candidate.text();
+            let tenant = || pod.namespace.as_deref().and_then(|namespace| self.tenant(namespace, &text));
+            if let Some(position) = self.cluster_index.position(&text) {
+                return self.cluster.get(position).copied();
+            }
+            if let Some(position) = tenant() {
+                return self.tenants.get(position).copied();
+            }
+            if self.allowed.position(&text).is_some() || self.blocked.position(&text).is_some() {
+                return None;
+            }
+        }
+        None
+    }
+
     /// An image whose answer a node of the cluster takes from the scope, for pods of a namespace where one is named.
     pub fn witness(&self, scope: &str, namespace: &str) -> Option<String> {
         let is_scope = |text: &str| {

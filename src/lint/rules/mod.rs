@@ -6,10 +6,14 @@ mod certificate_expiry;
 mod controller_crash;
 mod entry_cannot_be_rewritten;
 mod field_refused;
+mod fulcio_email_never;
 mod generated_file_overridden;
+mod icsp_beside_idms;
+mod identity_needs_tag;
 mod image_policy_escapes;
 mod image_policy_freezes;
 mod image_policy_ignored;
+mod insecure_mirror_missing;
 mod internal_registry_not_admitted;
 mod key_file_missing;
 mod key_unreadable;
@@ -17,7 +21,11 @@ mod key_unsafe;
 mod keyring_unusable;
 mod known_controller_bug;
 mod lookaside_missing;
+mod mirror_copy_identity;
+mod mirror_may_lack_signatures;
+mod mirror_not_allowed;
 mod mirror_refused;
+mod mirror_set_ignored;
 mod mirror_source_policy_conflict;
 mod mirror_without_attachments;
 mod nested_by_name_only;
@@ -36,12 +44,14 @@ mod release_image_unreadable;
 mod root_of_trust;
 mod same_scope_twice;
 mod scope_inside_blocked;
+mod scope_names_mirror;
 mod scope_outside_allowed;
 mod scope_refused;
 mod shadowed_by_allowed;
 mod signed_and_policy;
 mod signed_registries_refused;
 mod signed_scope_replaced;
+mod tag_pull_digest_mirror;
 mod too_many;
 mod unknown_field;
 mod unreadable_on_node;
@@ -81,9 +91,19 @@ pub static RULES: &[&Rule] = &[
     &signed_scope_replaced::RULE,
     &registries_d_duplicate::RULE,
     &mirror_without_attachments::RULE,
+    &mirror_not_allowed::RULE,
     &mirror_source_policy_conflict::RULE,
+    &icsp_beside_idms::RULE,
+    &tag_pull_digest_mirror::RULE,
+    &identity_needs_tag::RULE,
+    &mirror_copy_identity::RULE,
+    &fulcio_email_never::RULE,
     &wildcard_mirror_conflict::RULE,
     &entry_cannot_be_rewritten::RULE,
+    &mirror_set_ignored::RULE,
+    &scope_names_mirror::RULE,
+    &mirror_may_lack_signatures::RULE,
+    &insecure_mirror_missing::RULE,
     &mirror_refused::RULE,
     &lookaside_missing::RULE,
     &payload_not_admitted::RULE,

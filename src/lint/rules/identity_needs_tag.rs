@@ -6,6 +6,7 @@ use crate::lint::api::field;
 use crate::lint::policies::is_shipped;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::go_text::quote;
+use crate::model::reference::ImageReference;
 use crate::snapshot::{Object, api};
 
 pub static RULE: Rule = Rule {
@@ -85,7 +86,14 @@ fn finding(context: &Context<'_>, policy: &Object<api::ImagePolicy>) -> Option<F
         Some(_) => return None,
     };
     let scope = policy.value.spec.scopes.first()?;
-    let repository = fix::repository(scope).unwrap_or(scope);
+    let witness = context.scopes().witness(scope, &policy.metadata.namespace);
+    let remapped =
+        body.signed_identity.as_ref().and_then(|identity| Some(&identity.remap_identity.as_ref()?.signed_prefix));
+    let image = ImageReference::parse(witness.as_deref().unwrap_or(scope)).ok();
+    let repository = match remapped.filter(|_| match_policy == Some("RemapIdentity")) {
+        Some(prefix) => prefix.as_str(),
+        None => image.as_ref().map_or(scope.as_str(), |image| image.name()),
+    };
     let effect = format!(
         "images of {} whose signature names the repository alone, as cosign writes it by default, are rejected: {}",
         shown(scope),
@@ -112,6 +120,6 @@ fn finding(context: &Context<'_>, policy: &Object<api::ImagePolicy>) -> Option<F
     };
     let mut finding = Finding::new(&RULE, policy, path, message).effect(effect).help(help);
     finding.fix = mend;
-    finding.witness = context.scopes().witness(scope, &policy.metadata.namespace);
+    finding.witness = witness.clone();
     Some(finding)
 }

@@ -1,6 +1,6 @@
 //! IMP315
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lint::mirrors::Place;
 use crate::lint::policies::Asked;
@@ -75,28 +75,29 @@ spec:
     check,
 };
 
-/// The mirrors of one mirror set that one policy wants signatures from.
+/// The mirrors at one host that one policy wants signatures from.
 struct Group<'c, 'a> {
     first: &'c Place<'a>,
     asked: Asked<'a>,
-    mirrors: usize,
+    mirrors: BTreeSet<&'a str>,
 }
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     if !context.release.attachments_for_mirrors {
         return;
     }
-    let mut groups: BTreeMap<(&ObjectRef, &ObjectRef), Group<'_, '_>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&ObjectRef, &str), Group<'_, '_>> = BTreeMap::new();
     for place in &context.mirrors().places {
         let Some(asked) = context.signed_source(&place.rule.source) else { continue };
-        let key = (&*place.set.reference, &*asked.policy.reference);
-        groups.entry(key).or_insert_with(|| Group { first: place, asked, mirrors: 0 }).mirrors += 1;
+        let new = || Group { first: place, asked, mirrors: BTreeSet::new() };
+        let group = groups.entry((&*asked.policy.reference, place.host())).or_insert_with(new);
+        group.mirrors.insert(place.mirror);
     }
     for Group { first, asked, mirrors } in groups.into_values() {
         let (mirror, source) = (shown(first.mirror), shown(&first.rule.source));
-        let others = match mirrors {
+        let others = match mirrors.len() {
             1 => String::new(),
-            more => format!(", nor {} other mirrors of the set", more - 1),
+            more => format!(", nor {} other mirrors there", more - 1),
         };
         let message = format!("the mirror {mirror} may not have the signatures of {source}{others}");
         let effect = format!(

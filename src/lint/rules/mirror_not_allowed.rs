@@ -1,6 +1,6 @@
 //! IMP303
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::lint::mirrors::{Place, host};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -77,7 +77,7 @@ const ALLOWED: &str = "spec.registrySources.allowedRegistries";
 /// The mirrors of one host that are not allowed.
 struct Host<'c, 'a> {
     first: &'c Place<'a>,
-    mirrors: usize,
+    mirrors: BTreeSet<&'a str>,
     /// The first pod that names it, and how many do.
     pod: Option<(Arc<ObjectRef>, String)>,
     pods: usize,
@@ -99,9 +99,14 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         if allows_some(place.mirror) || !allows_some(&place.rule.source) {
             continue;
         }
-        let new =
-            || Host { first: place, mirrors: 0, pod: None, pods: 0, witness: format!("{}/app:latest", place.mirror) };
-        hosts.entry(place.host()).or_insert_with(new).mirrors += 1;
+        let new = || Host {
+            first: place,
+            mirrors: BTreeSet::new(),
+            pod: None,
+            pods: 0,
+            witness: format!("{}/app:latest", place.mirror),
+        };
+        hosts.entry(place.host()).or_insert_with(new).mirrors.insert(place.mirror);
     }
     if hosts.is_empty() {
         return;
@@ -124,7 +129,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let is_unused =
         |group: &Host| group.pods == 0 && context.snapshot.sync() == Sync::Live && context.snapshot.has_read(Kind::Pod);
     for (name, group) in &hosts {
-        let others = match group.mirrors {
+        let others = match group.mirrors.len() {
             1 => String::new(),
             more => format!(", nor are {} other mirrors at {}", more - 1, shown(name)),
         };

@@ -40,13 +40,15 @@ pub enum LintFormat {
     Gitlab,
     /// For comments and summaries.
     Markdown,
+    /// One page for a browser.
+    Html,
 }
 
 /// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct LintOutputArgs {
-    /// Output format: text (the default), wide, concise, json, jsonl, yaml, name, sarif, junit, github, gitlab, markdown.
+    /// Output format: text (the default), wide, concise, json, jsonl, yaml, name, sarif, junit, github, gitlab, markdown, html.
     /// With =FILE it is written there, beside what the console shows; may be repeated
     #[arg(short = 'o', long, value_name = "FORMAT[=FILE]")]
     output: Vec<String>,
@@ -140,8 +142,8 @@ impl Outputs {
 
     /// Whether the console has a place for what could not be read.
     pub fn tells_gaps(&self) -> bool {
-        use LintFormat::{Json, Sarif, Text, Wide, Yaml};
-        matches!(self.console, Text | Wide | Json | Yaml | Sarif)
+        use LintFormat::{Html, Json, Sarif, Text, Wide, Yaml};
+        matches!(self.console, Text | Wide | Json | Yaml | Sarif | Html)
     }
 
     /// Prints the report and writes the files: all of them, or, where anything goes wrong or there is no answer, none.
@@ -182,6 +184,7 @@ impl LintFormat {
             Self::Sarif => "sarif",
             Self::Junit => "xml",
             Self::Markdown => "md",
+            Self::Html => "html",
         }
     }
 }
@@ -200,6 +203,7 @@ fn render(format: LintFormat, document: &Document<'_>, t: &mut Terminal) -> io::
         LintFormat::Github => formats::github::write(report, t.writer())?,
         LintFormat::Gitlab => formats::gitlab::write(report, t.writer())?,
         LintFormat::Markdown => formats::markdown::write(report, t.writer())?,
+        LintFormat::Html => formats::html::write(report, t.writer())?,
     }
     t.flush()
 }

@@ -2,6 +2,7 @@
 //! check. Rules are pure functions over a [`Context`]; a compile that the controller would refuse is input like any other.
 
 mod api;
+pub mod few;
 mod fingerprint;
 pub mod fix;
 pub mod formats;

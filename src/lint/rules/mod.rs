@@ -1,7 +1,9 @@
 //! The rules. [`RULES`] is the only list; `tests/lint_rules.rs` compares it with this folder and runs every example.
 
 mod allowed_and_blocked;
+mod atomic_entry_dropped;
 mod blocked_list_dropped;
+mod blocked_mirrored_source;
 mod certificate_expiry;
 mod controller_crash;
 mod entry_cannot_be_rewritten;
@@ -10,6 +12,7 @@ mod fulcio_email_never;
 mod generated_file_overridden;
 mod icsp_beside_idms;
 mod identity_needs_tag;
+mod image_policy_broader;
 mod image_policy_escapes;
 mod image_policy_freezes;
 mod image_policy_ignored;
@@ -55,6 +58,7 @@ mod tag_pull_digest_mirror;
 mod too_many;
 mod unknown_field;
 mod unreadable_on_node;
+mod wide_scope;
 mod wildcard_mirror_conflict;
 
 use super::Rule;
@@ -84,8 +88,11 @@ pub static RULES: &[&Rule] = &[
     &image_policy_escapes::RULE,
     &image_policy_freezes::RULE,
     &nested_by_name_only::RULE,
+    &atomic_entry_dropped::RULE,
     &unreadable_on_node::RULE,
     &payload_exception::RULE,
+    &image_policy_broader::RULE,
+    &blocked_mirrored_source::RULE,
     &signed_registries_refused::RULE,
     &signed_and_policy::RULE,
     &signed_scope_replaced::RULE,
@@ -117,6 +124,7 @@ pub static RULES: &[&Rule] = &[
     &release_image_unreadable::RULE,
     &generated_file_overridden::RULE,
     &overlay_stale::RULE,
+    &wide_scope::RULE,
 ];
 
 /// A rule's page in Markdown: what `lint --explain` prints and `docs/rules` holds.

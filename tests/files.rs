@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const FLAT: ReadOptions = ReadOptions { recursive: false, workloads: false };
+const FLAT: ReadOptions<'_> = ReadOptions { recursive: false, workloads: false, drafts: None };
 
 fn read(path: impl Into<PathBuf>) -> Result<Snapshot, Error> {
     files::read(&[path.into()], FLAT)

@@ -200,8 +200,10 @@ fn wish(args: &Args) -> Result<Wish> {
         true if args.change.recursive => return Err(Error::usage("-R needs a directory", "say which with: -f DIR -R")),
         true => Wish::default(),
         false => {
-            let read =
-                files::read(&args.change.filename, ReadOptions { recursive: args.change.recursive, workloads: false })?;
+            let read = files::read(
+                &args.change.filename,
+                ReadOptions { recursive: args.change.recursive, ..ReadOptions::default() },
+            )?;
             read.warnings.iter().for_each(|warning| say("warning", warning));
             plan::wish(&read).map_err(usage)?
         }

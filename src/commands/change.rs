@@ -52,7 +52,7 @@ impl ChangeArgs {
                 false => Ok(Vec::new()),
             };
         }
-        let read = files::read(&self.filename, ReadOptions { recursive: self.recursive, workloads: false })?;
+        let read = files::read(&self.filename, ReadOptions { recursive: self.recursive, ..ReadOptions::default() })?;
         if let Some(tree) = read.node_trees.first() {
             return Err(Error::usage(
                 format!("{} holds the files of a node, and only objects can be applied", tree.name),

@@ -44,6 +44,9 @@ pub struct InputArgs {
     /// Exit with 2 where anything that is needed could not be read
     #[arg(long)]
     pub require_complete: bool,
+    /// What is read in place of what files hold: changes that are not written yet (`lint --fix`).
+    #[arg(skip)]
+    pub drafts: files::Drafts,
 }
 
 impl InputArgs {

@@ -52,8 +52,8 @@ impl Needs {
         }
     }
 
-    fn read_options(self, input: &InputArgs) -> ReadOptions {
-        ReadOptions { recursive: input.recursive, workloads: self == Self::Lint }
+    fn read_options(self, input: &InputArgs) -> ReadOptions<'_> {
+        ReadOptions { recursive: input.recursive, workloads: self == Self::Lint, drafts: Some(&input.drafts) }
     }
 }
 

@@ -88,8 +88,8 @@ pub fn edit<'f, 'o>(
 ///
 /// # Errors
 /// Why it cannot be made in files.
-pub fn edit_one<'o>(fix: &Fix, origin: impl Fn(&ObjectRef) -> Option<&'o Origin>) -> Result<Vec<FileEdits>, String> {
-    prove([&Placed::of(fix, &origin)])
+pub fn edit_one<'o>(fix: &Fix, origin: impl FnMut(&ObjectRef) -> Option<&'o Origin>) -> Result<Vec<FileEdits>, String> {
+    prove([&Placed::of(fix, origin)])
 }
 
 /// A fix with the places of its objects.
@@ -105,7 +105,7 @@ struct Place {
 }
 
 impl<'f> Placed<'f> {
-    fn of<'o>(fix: &'f Fix, origin: impl Fn(&ObjectRef) -> Option<&'o Origin>) -> Self {
+    fn of<'o>(fix: &'f Fix, mut origin: impl FnMut(&ObjectRef) -> Option<&'o Origin>) -> Self {
         let place = |edit: &'f Edit| match origin(&edit.object) {
             Some(Origin::File { source, document, pointer }) => {
                 Ok((edit, Place { source: source.clone(), document: document.clone(), pointer: pointer.clone() }))

@@ -20,5 +20,5 @@ pub mod yaml;
 
 pub use example::{MANIFESTS, example, example_in_rollout};
 pub use keyring::read_keyring;
-pub use read::{ReadOptions, node_files, read, read_onto, read_text, take_stdin};
-pub use write::{Content, Replacement, file_failure, write_directory};
+pub use read::{Drafts, ReadOptions, node_files, read, read_onto, read_text, take_stdin};
+pub use write::{Content, Replacement, file_failure, replace_texts, write_directory};

@@ -19,13 +19,18 @@ use crate::snapshot::{
     SourceFile,
 };
 
+/// Texts that stand in for the contents of files, by the name that the file has in reports: what would be written.
+pub type Drafts = HashMap<String, String>;
+
 /// How files are looked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ReadOptions {
+pub struct ReadOptions<'a> {
     /// `-R`: what lies below a directory, too.
     pub recursive: bool,
     /// Whether pods and other [workloads](Kind::is_workload) are read; otherwise they are passed over as foreign kinds are.
     pub workloads: bool,
+    /// What is read in place of what files hold.
+    pub drafts: Option<&'a Drafts>,
 }
 
 /// How many directories deep one is searched with `-R`.
@@ -51,7 +56,7 @@ static STDIN_TAKEN: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`Error::File`] for what cannot be read, [`Error::Input`] with file and line for what makes no sense, [`Error::Empty`] where
 /// nothing of interest is in it.
-pub fn read(paths: &[PathBuf], options: ReadOptions) -> Result<Snapshot> {
+pub fn read(paths: &[PathBuf], options: ReadOptions<'_>) -> Result<Snapshot> {
     let mut snapshot = Snapshot::new(Source::Manifests);
     read_onto(&mut snapshot, paths, options, Laying::Beside)?;
     Ok(snapshot)
@@ -73,7 +78,7 @@ pub fn read_text(name: &str, text: &str) -> Result<Snapshot> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_onto(snapshot: &mut Snapshot, paths: &[PathBuf], options: ReadOptions, laying: Laying) -> Result<()> {
+pub fn read_onto(snapshot: &mut Snapshot, paths: &[PathBuf], options: ReadOptions<'_>, laying: Laying) -> Result<()> {
     let mut reader = Reader::new(snapshot, laying);
     reader.options = options;
     for path in paths {
@@ -160,7 +165,7 @@ enum Strangers {
 pub(super) struct Reader<'a> {
     snapshot: &'a mut Snapshot,
     laying: Laying,
-    options: ReadOptions,
+    options: ReadOptions<'a>,
     budget: Budget,
     taken: usize,
     warnings: usize,
@@ -238,7 +243,7 @@ impl<'a> Reader<'a> {
 
     fn plain(&mut self, name: &str, reader: impl Read) -> Result<()> {
         let bytes = read_all(name, reader, 0, &self.budget)?;
-        let loaded = load_text(name, text_of(name, bytes)?, &self.budget)?;
+        let loaded = load_text(name, self.options.text_of(name, bytes)?, &self.budget)?;
         self.take_in(loaded, Strangers::Refuse, None)
     }
 
@@ -274,7 +279,7 @@ impl<'a> Reader<'a> {
             kind: None,
             namespace: None,
         });
-        for (_, loaded) in load_pieces(pieces.collect(), &self.budget) {
+        for (_, loaded) in load_pieces(pieces.collect(), self.options, &self.budget) {
             self.take_in(loaded?, Strangers::Count, None)?;
         }
         Ok(())
@@ -368,7 +373,7 @@ impl<'a> Reader<'a> {
 
     fn must_gather_pieces(&mut self, pieces: Vec<Piece>) -> Result<()> {
         self.must_gather = true;
-        for (piece, loaded) in load_pieces(pieces, &self.budget) {
+        for (piece, loaded) in load_pieces(pieces, self.options, &self.budget) {
             let Some(kind) = piece.kind else { continue };
             match loaded {
                 Ok(loaded) => {
@@ -775,10 +780,10 @@ fn optional_listing(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Decodes files on several threads; the results are in their order.
-fn load_pieces(pieces: Vec<Piece>, budget: &Budget) -> Vec<(Piece, Result<Loaded>)> {
+fn load_pieces(pieces: Vec<Piece>, options: ReadOptions<'_>, budget: &Budget) -> Vec<(Piece, Result<Loaded>)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     if threads == 1 || pieces.len() < PARALLEL_FROM {
-        return pieces.into_iter().map(|piece| load_piece(piece, budget)).collect();
+        return pieces.into_iter().map(|piece| load_piece(piece, options, budget)).collect();
     }
     let share = pieces.len().div_ceil(threads);
     let mut pieces = pieces.into_iter();
@@ -786,8 +791,11 @@ fn load_pieces(pieces: Vec<Piece>, budget: &Budget) -> Vec<(Piece, Result<Loaded
         let mut handles = Vec::new();
         for _ in 0..threads {
             let part: Vec<Piece> = pieces.by_ref().take(share).collect();
-            handles
-                .push(scope.spawn(move || part.into_iter().map(|piece| load_piece(piece, budget)).collect::<Vec<_>>()));
+            handles.push(
+                scope.spawn(move || {
+                    part.into_iter().map(|piece| load_piece(piece, options, budget)).collect::<Vec<_>>()
+                }),
+            );
         }
         let joined =
             handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -795,7 +803,7 @@ fn load_pieces(pieces: Vec<Piece>, budget: &Budget) -> Vec<(Piece, Result<Loaded
     })
 }
 
-fn load_piece(mut piece: Piece, budget: &Budget) -> (Piece, Result<Loaded>) {
+fn load_piece(mut piece: Piece, options: ReadOptions<'_>, budget: &Budget) -> (Piece, Result<Loaded>) {
     let content = std::mem::replace(&mut piece.content, Content::Bytes(Vec::new()));
     let loaded = (|| {
         let bytes = match content {
@@ -806,7 +814,7 @@ fn load_piece(mut piece: Piece, budget: &Budget) -> (Piece, Result<Loaded>) {
             Format::Gzip => read_all(&piece.name, Inflated::new(bytes.as_slice()), 0, budget)?,
             _ => bytes,
         };
-        load_text(&piece.name, text_of(&piece.name, bytes)?, budget)
+        load_text(&piece.name, options.text_of(&piece.name, bytes)?, budget)
     })();
     (piece, loaded)
 }
@@ -833,6 +841,15 @@ fn senseless(source: &SourceFile, remark: &Remark) -> Error {
         format!("look at it: sed -n {line}p {}", quoted(&source.name))
     };
     input(&format!("{}:{line}:{column}", source.name), &message, hint)
+}
+
+impl ReadOptions<'_> {
+    fn text_of(&self, name: &str, bytes: Vec<u8>) -> Result<String> {
+        match self.drafts.and_then(|drafts| drafts.get(name)) {
+            Some(draft) => Ok(draft.clone()),
+            None => text_of(name, bytes),
+        }
+    }
 }
 
 fn text_of(name: &str, bytes: Vec<u8>) -> Result<String> {

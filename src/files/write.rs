@@ -121,6 +121,31 @@ pub fn file_failure(action: &'static str, path: &Path, source: io::Error) -> Err
     Error::File { action, path: path.display().to_string(), source, hint: hint.into() }
 }
 
+/// Writes other texts in the place of what files hold: name, what was read, what shall stand there. Each changes at once and keeps its
+/// rights; a link stays a link. None changes unless all of them hold what was read and can be written.
+///
+/// # Errors
+/// [`Error::Input`] where one holds something else, [`Error::File`] where the system refuses.
+pub fn replace_texts<'t>(files: impl IntoIterator<Item = (&'t Path, &'t str, &'t str)>) -> Result<()> {
+    let mut begun = Vec::new();
+    for (path, before, after) in files {
+        let holds = fs::read(path).map_err(|error| file_failure("read", path, error))?;
+        if holds != before.as_bytes() {
+            return Err(Error::Input {
+                place: path.display().to_string(),
+                message: "is not as it was read: it is compressed, not UTF-8, or has changed since".into(),
+                hint: "run the command again; unpack compressed files first".into(),
+            });
+        }
+        let file = Replacement::begin(path)?;
+        let mut writer = file.writer()?;
+        let written = writer.write_all(after.as_bytes()).and_then(|()| writer.sync_all());
+        written.map_err(|error| file_failure("write", path, error))?;
+        begun.push(file);
+    }
+    begun.into_iter().try_for_each(Replacement::commit)
+}
+
 fn is_there_and_empty(directory: &Path) -> Result<bool> {
     let mut entries = match fs::read_dir(directory) {
         Ok(entries) => entries,

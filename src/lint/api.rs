@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fix::{self, shell_word};
+use super::fix::{self, Fix, shell_word};
 use super::{Context, Finding, Rule};
 use crate::admission::{self, ApiRefusal, ApiRule};
 use crate::model::private_keys::redact;
@@ -123,6 +123,11 @@ impl RefusedField<'_> {
     /// Another value in the place of a text, as [`RefusedField::help`] takes it.
     pub fn replaced(&self, by: &str) -> Option<String> {
         Some(fix::replace(self.object.object, self.path, self.value, by))
+    }
+
+    /// The same as a fix.
+    pub fn replacement(&self, by: &str) -> Fix {
+        Fix::correction(self.object.object, self.path, self.value, by)
     }
 
     /// Without this entry of a list of texts.

@@ -183,6 +183,12 @@ impl<'a> Context<'a> {
         self.object(object)?.1
     }
 
+    /// The same, with where it stood.
+    pub fn as_written(&self, object: &ObjectRef) -> Option<(&'a Origin, &'a Value)> {
+        let (origin, raw) = self.object(object)?;
+        Some((origin, raw?))
+    }
+
     fn object(&self, object: &ObjectRef) -> Option<Written<'a>> {
         let objects = self.objects.get_or_init(|| {
             let written = self.snapshot.as_written().map(|(object, raw, origin)| (&**object, (origin, Some(raw))));

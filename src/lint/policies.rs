@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use serde_json::Value;
 
+use super::fix::Fix;
 use super::{Context, fix};
 use crate::compile::NoteKind;
 use crate::model::keys::{Fingerprint, inspect_public_key};
@@ -155,6 +156,19 @@ impl<'a> Scopes<'a> {
         match self.policy(&cause.object) {
             Some(policy) if policy.value.spec.scopes.len() < 2 => fix::delete(&cause.object),
             _ => fix::remove(&cause.object, &cause.path, &cause.value),
+        }
+    }
+
+    /// The same as a fix. A policy goes only where somebody looks.
+    pub fn without_scope(&self, cause: &Cause, is_safe: bool) -> Fix {
+        let is_only = self.policy(&cause.object).is_some_and(|policy| policy.value.spec.scopes.len() < 2);
+        match is_only {
+            true => Fix::risky("delete the policy, which has no other scope").delete(&cause.object),
+            false => {
+                let what = "take the scope out of the policy";
+                let fix = if is_safe { Fix::safe(what) } else { Fix::risky(what) };
+                fix.remove(&cause.object, &cause.path, cause.value.as_str())
+            }
         }
     }
 

@@ -34,6 +34,9 @@ pub struct LintReport<'a> {
     /// The working directory: paths below it are relative in formats that repositories are looked up with.
     #[serde(skip)]
     pub directory: Option<String>,
+    /// Lines of a shell that mend what can be mended; only where `-o patch` asks for them.
+    #[serde(skip)]
+    pub commands: Vec<String>,
 }
 
 /// A finding and where it stands.
@@ -131,6 +134,7 @@ impl<'a> LintReport<'a> {
             gaps: &[],
             exit_code: 0,
             directory: None,
+            commands: Vec::new(),
         }
     }
 

@@ -1,13 +1,16 @@
 //! `oc imagepolicy lint`
 
 mod catalogue;
+mod fix;
 mod output;
 mod text;
+
+use output::{LintFormat, Outputs};
 
 use super::Answer;
 use super::input::{ConnectionFlags, InputArgs};
 use super::load::{Loaded, Needs};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::files::spans;
 use crate::lint::report::LintReport;
 use crate::lint::rules::RULES;
@@ -29,6 +32,9 @@ use crate::snapshot::{Gap, GapReason, Kind};
   # Check what a change would make of the cluster
   oc imagepolicy lint --overlay change.yaml
 
+  # Mend in the files what can be mended safely; --diff shows it first
+  oc imagepolicy lint -f policies/ --fix --diff
+
   # What does a rule mean?
   oc imagepolicy lint --explain IMP204
 
@@ -49,6 +55,8 @@ pub struct Args {
     /// Objects of all namespaces (the default)
     #[arg(short = 'A', long, help_heading = "Scope")]
     all_namespaces: bool,
+    #[command(flatten)]
+    fix: fix::FixArgs,
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
@@ -78,7 +86,7 @@ impl FailOn {
     }
 }
 
-pub fn run(args: Args) -> Answer {
+pub fn run(mut args: Args) -> Answer {
     let outputs = args.output.plan(args.input.filename.iter().chain(&args.input.overlay))?;
     if args.rules {
         let (format, mut terminal) = outputs.common()?;
@@ -90,6 +98,22 @@ pub fn run(args: Args) -> Answer {
         crate::output::print(&catalogue::page(code)?, format, &mut terminal)?;
         return Ok(true);
     }
+    if args.fix.wants_files(outputs.has(LintFormat::Patch)) {
+        let mended = fix::mend(&mut args, look)?;
+        if args.fix.diff {
+            let is_same = mended.show(&mut outputs.terminal())?;
+            let fails = fails(&args, &mended.outcome);
+            return Ok(is_same && !fails);
+        }
+        mended.write()?;
+        return tell(&args, &outputs, &mended.loaded, &mended.outcome);
+    }
+    let (loaded, outcome) = look(&args)?;
+    tell(&args, &outputs, &loaded, &outcome)
+}
+
+/// Reads the input and runs the rules.
+fn look(args: &Args) -> Result<(Loaded, Outcome)> {
     let loaded = Loaded::load(&args.input, &args.connection, Needs::Lint, args.namespace.as_deref())?;
     loaded.refuse_bare_node_files("lint")?;
     let context = Context::new(&loaded.snapshot, &loaded.compiled);
@@ -98,13 +122,29 @@ pub fn run(args: Args) -> Answer {
         let concerns = |object: &ObjectRef| object.namespace.as_deref().is_none_or(|own| own == namespace);
         outcome.findings.retain(|finding| concerns(&finding.object));
     }
-    let fails = (outcome.findings.iter())
-        .any(|finding| finding.suppression.is_none() && args.fail_on.reached_by(finding.level));
-    let answer = answer(&args, &loaded, &outcome, fails);
-    let mut report = LintReport::new(&outcome, loaded.snapshot.objects(), loaded.release.to_string(), |finding| {
+    drop(context);
+    Ok((loaded, outcome))
+}
+
+/// Whether what was found makes the exit code 1.
+fn fails(args: &Args, outcome: &Outcome) -> bool {
+    let mut counted = outcome.findings.iter().filter(|finding| finding.suppression.is_none());
+    counted.any(|finding| args.fail_on.reached_by(finding.level))
+}
+
+/// Prints what was found, and says whether it is fine.
+fn tell(args: &Args, outputs: &Outputs, loaded: &Loaded, outcome: &Outcome) -> Answer {
+    let answer = answer(args, loaded, outcome);
+    let mut report = LintReport::new(outcome, loaded.snapshot.objects(), loaded.release.to_string(), |finding| {
         spans::locate(&finding.origin, &finding.path)
     });
     report.gaps = &loaded.snapshot.gaps;
+    if outputs.has(LintFormat::Sarif) {
+        fix::add_edits(&mut report, &Context::new(&loaded.snapshot, &loaded.compiled));
+    }
+    if outputs.has(LintFormat::Patch) {
+        report.commands = fix::commands(args, &Context::new(&loaded.snapshot, &loaded.compiled), outcome);
+    }
     report.exit_code = answer.as_ref().map_or_else(Error::exit_code, |fine| u8::from(!fine));
     report.directory = std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned));
     let document = text::Document::new(loaded.header("desired", None), &report);
@@ -117,8 +157,9 @@ pub fn run(args: Args) -> Answer {
     outputs.write(&document, beside, answer)
 }
 
-fn answer(args: &Args, loaded: &Loaded, outcome: &Outcome, fails: bool) -> Answer {
+fn answer(args: &Args, loaded: &Loaded, outcome: &Outcome) -> Answer {
     loaded.require_complete(&args.input)?;
+    let fails = fails(args, outcome);
     match unseen(loaded, outcome, args.namespace.as_deref()) {
         Some(gap) if !fails => Err(Error::Incomplete {
             message: format!("not everything could be looked at: {}", gap.message),

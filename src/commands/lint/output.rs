@@ -42,13 +42,15 @@ pub enum LintFormat {
     Markdown,
     /// One page for a browser.
     Html,
+    /// `oc patch` commands that mend what can be mended.
+    Patch,
 }
 
 /// The flags.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct LintOutputArgs {
-    /// Output format: text (the default), wide, concise, json, jsonl, yaml, name, sarif, junit, github, gitlab, markdown, html.
+    /// Output format: text (the default), wide, concise, json, jsonl, yaml, name, sarif, junit, github, gitlab, markdown, html, patch.
     /// With =FILE it is written there, beside what the console shows; may be repeated
     #[arg(short = 'o', long, value_name = "FORMAT[=FILE]")]
     output: Vec<String>,
@@ -169,7 +171,13 @@ impl Outputs {
         answer
     }
 
-    fn terminal(&self) -> Terminal {
+    /// Whether a format was asked for, for the console or a file.
+    pub fn has(&self, format: LintFormat) -> bool {
+        self.console == format || self.files.iter().any(|(other, _)| *other == format)
+    }
+
+    /// The console.
+    pub fn terminal(&self) -> Terminal {
         Terminal::stdout(self.color, self.console == LintFormat::Wide)
     }
 }
@@ -185,6 +193,7 @@ impl LintFormat {
             Self::Junit => "xml",
             Self::Markdown => "md",
             Self::Html => "html",
+            Self::Patch => "sh",
         }
     }
 }
@@ -204,6 +213,7 @@ fn render(format: LintFormat, document: &Document<'_>, t: &mut Terminal) -> io::
         LintFormat::Gitlab => formats::gitlab::write(report, t.writer())?,
         LintFormat::Markdown => formats::markdown::write(report, t.writer())?,
         LintFormat::Html => formats::html::write(report, t.writer())?,
+        LintFormat::Patch => report.commands.iter().try_for_each(|line| t.line(line))?,
     }
     t.flush()
 }

@@ -81,6 +81,13 @@ impl Fix {
         Self { is_safe: false, what: what.into(), edits: Vec::new() }
     }
 
+    /// Another spelling of a name: safe where it is only that, and not another place.
+    pub fn correction(object: &Arc<ObjectRef>, path: &str, before: &str, after: &str) -> Self {
+        let what = format!("write {after}");
+        let fix = if is_same_place(before, after) { Self::safe(what) } else { Self::risky(what) };
+        fix.replace(object, path, before, after)
+    }
+
     /// And this.
     pub fn and(mut self, object: &Arc<ObjectRef>, operation: Operation) -> Self {
         self.edits.push(Edit { object: object.clone(), operation });
@@ -224,6 +231,13 @@ pub fn get(object: &ObjectRef) -> String {
 /// `oc edit`
 pub fn edit(object: &ObjectRef) -> String {
     format!("oc edit {}", named(object))
+}
+
+/// Whether two texts name the same place, and only one of them as it is written in objects: without scheme, blanks and slashes.
+fn is_same_place(before: &str, after: &str) -> bool {
+    let bare = before.trim();
+    let bare = bare.split_once("://").map_or(bare, |(_, rest)| rest).trim_end_matches('/');
+    bare == after && !bare.contains(['*', '@']) && repository(bare).is_none()
 }
 
 /// The repository of a scope that has a tag or a digest.

@@ -1,6 +1,7 @@
 //! IMP412
 
 use crate::compile::NoteKind;
+use crate::lint::fix::Fix;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::snapshot::{Kind, Sync};
 
@@ -112,6 +113,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             finding = finding.related(&cause.object, &cause.path, shown(&cause.value));
         }
         if let Some(entry) = around {
+            let unblocked = Fix::risky(format!("unblock {}", shown(&entry.value)));
+            finding.fix = Some(unblocked.remove(&image.reference, &entry.path, entry.value.as_str()));
             let unblock = fix::remove(&image.reference, &entry.path, &entry.value);
             help.push_str(&format!("; or do not block the registry of the release:\n{unblock}"));
         }

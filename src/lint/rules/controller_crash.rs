@@ -1,5 +1,6 @@
 //! IMP413
 
+use crate::lint::fix::Fix;
 use crate::lint::refusals::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::RefusedBy;
@@ -87,6 +88,10 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
              updated: \"{}\"",
             refusal.text
         ));
+        if is_of_image {
+            let fix = Fix::risky("take the entry out").remove(&cause.object, &cause.path, cause.value.as_str());
+            finding = finding.fixed_by(fix);
+        }
         for other in others(refusal) {
             finding = finding.related(&other.object, &other.path, format!("blocks {}", shown(&other.value)));
         }

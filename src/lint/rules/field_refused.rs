@@ -98,7 +98,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for refused in context.refused_fields(ApiRule::Field) {
         let (message, advice) = words(&refused);
         let command = suggestion(&refused).and_then(|value| refused.replaced(&value));
-        findings.push(refused.finding(context, &RULE, message).help(refused.help(context, &advice, command)));
+        let finding = refused.finding(context, &RULE, message).help(refused.help(context, &advice, command));
+        findings.push(match suggestion(&refused) {
+            Some(value) => finding.fixed_by(refused.replacement(&value)),
+            None => finding,
+        });
     }
     for (refusal, cause) in context.refusals(&RULE) {
         let message = format!("{} {}", last(&cause.path), unconvertible(cause));

@@ -117,7 +117,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 "for pods of namespace {} this policy's key decides about {scope}, not what {name} requires for {around_scope}",
                 shown(asked.namespace())
             ))
-            .help(help);
+            .help(help)
+            .fixed_by(scopes.without_scope(&asked.cause(), false));
         for cluster in scopes.same(around) {
             let what = format!("requires a signature for {around_scope}, everywhere else");
             finding = finding.related(&cluster.policy.reference, cluster.path(), what);

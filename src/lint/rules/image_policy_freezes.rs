@@ -123,6 +123,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             }
         }
         finding.witness = scopes.witness(scope, namespace);
+        finding.fix = Some(scopes.without_scope(cause, false));
         findings
             .push(finding.help(format!("take the scope out of the ImagePolicy:\n{}\n{or}", scopes.drop_scope(cause))));
     }

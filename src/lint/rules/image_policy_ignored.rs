@@ -111,7 +111,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 "pods of namespace {} need what the ClusterImagePolicy requires; the signature that this policy requires is never looked for",
                 shown(namespace)
             ))
-            .help(format!("take the scope out of the ImagePolicy, or have the ClusterImagePolicy narrowed:\n{}", scopes.drop_scope(cause)));
+            .help(format!("take the scope out of the ImagePolicy, or have the ClusterImagePolicy narrowed:\n{}", scopes.drop_scope(cause)))
+            .fixed_by(scopes.without_scope(cause, true));
         for cluster in around {
             finding = finding.related(&cluster.object, &cluster.path, format!("asks for {}", shown(&cluster.value)));
         }

@@ -1,5 +1,6 @@
 //! IMP402
 
+use crate::lint::fix::Fix;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::Provenance;
 use crate::model::reference::ImageReference;
@@ -96,7 +97,12 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             fix::append(&image.reference, ALLOWED, host)
         ),
     };
+    let mended = match context.blocked_entry(&path) {
+        Some(entry) => Fix::risky(format!("unblock {}", shown(entry))).remove(&image.reference, &path, entry),
+        None => Fix::risky("allow it").append(&image.reference, ALLOWED, host),
+    };
     let finding = Finding::new(&RULE, image, path, message)
+        .fixed_by(mended)
         .effect("pods with images that were built or imported in the cluster cannot start: nodes reject them")
         .help(help)
         .witness(witness);

@@ -1,5 +1,6 @@
 //! IMP317
 
+use crate::lint::fix::Fix;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::RefusedBy;
 
@@ -78,6 +79,10 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             }
             (None, false) => format!("{form}; to edit the object:\n{}", fix::edit(&cause.object)),
         };
-        findings.push(context.refused(&RULE, refusal, cause, message).help(help));
+        let finding = context.refused(&RULE, refusal, cause, message).help(help);
+        findings.push(match bare {
+            Some(bare) => finding.fixed_by(Fix::correction(&cause.object, &cause.path, text, bare)),
+            None => finding,
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! IMP305
 
+use crate::lint::fix::Fix;
 use crate::lint::refusals::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::{Cause, RefusedBy};
@@ -101,6 +102,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let mut help = String::new();
         for other in others(refusal) {
             finding = finding.related(&other.object, &other.path, format!("is {}", shown(&other.value)));
+            finding.fix = Some(agreed(cause, other, is_own_mirror));
             help = match is_own_mirror {
                 true => format!(
                     "take the source out of its mirrors:\n{}",
@@ -111,6 +113,19 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         }
         findings.push(finding.help(help));
     }
+}
+
+/// As [`agree`] has it.
+fn agreed(cause: &Cause, other: &Cause, is_own_mirror: bool) -> Fix {
+    if is_own_mirror {
+        let fix = Fix::risky("take the source out of its mirrors");
+        return fix.remove(&cause.object, &cause.path, cause.value.as_str());
+    }
+    let (changed, value) = match &*cause.object.kind {
+        "ImageContentSourcePolicy" => (other, &cause.value),
+        _ => (cause, &other.value),
+    };
+    Fix::risky(format!("write {value} here, too")).set(&changed.object, &changed.path, value.as_str())
 }
 
 /// An ImageContentSourcePolicy has no such field, so that the other one must give way.

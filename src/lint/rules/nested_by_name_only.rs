@@ -1,5 +1,6 @@
 //! IMP210
 
+use crate::lint::fix::Fix;
 use crate::lint::refusals::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::RefusedBy;
@@ -87,6 +88,15 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             None => format!("take the scope out of the policy:\n{}", scopes.drop_scope(cause)),
         };
         finding.witness = scopes.witness(scope, "");
+        finding.fix = Some(match fix::repository(scope) {
+            Some(repository) => Fix::risky(format!("ask for {repository}")).replace(
+                &cause.object,
+                &cause.path,
+                scope.as_str(),
+                repository,
+            ),
+            None => scopes.without_scope(cause, false),
+        });
         findings.push(finding.help(help));
     }
 }

@@ -1,5 +1,6 @@
 //! IMP214
 
+use crate::lint::fix::Fix;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::{Cause, RefusalReason, RefusedBy};
 
@@ -145,6 +146,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             // One at a time: what stands behind it in the list moves up.
             if command.is_empty() {
                 command = fix::remove(&entry.object, &entry.path, text);
+                finding.fix =
+                    Some(Fix::risky(format!("unblock {}", shown(text))).remove(&entry.object, &entry.path, text));
             }
         }
         findings.push(finding.help(format!(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::admission::{self, ApiRule};
 use crate::lint::api::RefusedField;
+use crate::lint::fix::Fix;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::go_text::quote;
 use crate::model::provenance::{Cause, RefusedBy};
@@ -92,7 +93,15 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             }
             None => format!("take it out:\n{}", fix::remove(&cause.object, &cause.path, &cause.value)),
         };
-        findings.push(context.refused(&RULE, refusal, cause, message).help(help));
+        let finding = context.refused(&RULE, refusal, cause, message).help(help);
+        findings.push(match suggestion(&cause.value) {
+            Some(entry) => finding.fixed_by(Fix::correction(&cause.object, &cause.path, &cause.value, &entry)),
+            None => finding.fixed_by(Fix::risky("take the entry out").remove(
+                &cause.object,
+                &cause.path,
+                cause.value.as_str(),
+            )),
+        });
     }
 }
 
@@ -102,7 +111,15 @@ fn of_api(context: &Context<'_>, refused: &RefusedField<'_>) -> Finding {
         Some(entry) => refused.help(context, &format!("write {entry}"), refused.replaced(&entry)),
         None => refused.help(context, "take it out", refused.removed()),
     };
-    refused.finding(context, &RULE, message).help(help)
+    let finding = refused.finding(context, &RULE, message).help(help);
+    match suggestion(refused.value) {
+        Some(entry) => finding.fixed_by(refused.replacement(&entry)),
+        None => finding.fixed_by(Fix::risky("take the entry out").remove(
+            refused.object.object,
+            refused.path,
+            refused.value,
+        )),
+    }
 }
 
 /// Why, in words that follow the entry.

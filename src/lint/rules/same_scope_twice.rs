@@ -144,5 +144,8 @@ fn finding(context: &Context<'_>, first: &Asked<'_>, second: &Asked<'_>) -> Find
     );
     let mut finding = Finding::new(&RULE, asked.policy, asked.path(), message).level(level).effect(effect).help(help);
     finding.witness = scopes.witness(asked.scope, asked.namespace());
+    if scopes.difference(other, asked) == Difference::None {
+        finding.fix = Some(scopes.without_scope(&asked.cause(), true));
+    }
     finding.related(&other.policy.reference, other.path(), "asks for the same scope")
 }

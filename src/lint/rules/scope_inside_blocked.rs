@@ -1,5 +1,6 @@
 //! IMP203
 
+use crate::lint::fix::Fix;
 use crate::lint::refusals::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::RefusedBy;
@@ -79,6 +80,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             finding = finding.related(&blocked.object, &blocked.path, format!("blocks {}", shown(&blocked.value)));
             if unblock.is_empty() {
                 unblock = fix::remove(&blocked.object, &blocked.path, &blocked.value);
+                let fix = Fix::risky(format!("unblock {}", shown(&blocked.value)));
+                finding.fix = Some(fix.remove(&blocked.object, &blocked.path, blocked.value.as_str()));
             }
         }
         finding.witness = context.scopes().witness(scope, "");

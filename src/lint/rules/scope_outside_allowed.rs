@@ -1,5 +1,6 @@
 //! IMP202
 
+use crate::lint::fix::Fix;
 use crate::lint::policies::is_shipped;
 use crate::lint::refusals::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -95,6 +96,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let scope = &cause.value;
         let message = format!("{} is outside allowedRegistries", shown(scope));
         let mut finding = context.refused(&RULE, refusal, cause, message).help(help(context, cause));
+        finding.fix = allow(context, cause);
         for other in others(refusal) {
             finding = finding.related(&other.object, &other.path, "no entry covers the scope");
         }
@@ -103,11 +105,29 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+const PAYLOAD: &str = "quay.io/openshift-release-dev";
+const ALLOWED: &str = "spec.registrySources.allowedRegistries";
+
+/// The scope is allowed; a tag is no scope of that list.
+fn allow(context: &Context<'_>, cause: &Cause) -> Option<Fix> {
+    let image = context.snapshot.image.as_ref()?;
+    let is_shipped = context.scopes().policy(&cause.object).is_some_and(is_shipped);
+    let fix = Fix::risky("allow it; images there still need the signature");
+    Some(match fix::repository(&cause.value) {
+        _ if is_shipped && cause.value.starts_with(PAYLOAD) => fix.append(&image.reference, ALLOWED, PAYLOAD),
+        Some(repository) => fix.replace(&cause.object, &cause.path, cause.value.as_str(), repository).append(
+            &image.reference,
+            ALLOWED,
+            repository,
+        ),
+        None => fix.append(&image.reference, ALLOWED, cause.value.as_str()),
+    })
+}
+
 fn help(context: &Context<'_>, cause: &Cause) -> String {
-    const PAYLOAD: &str = "quay.io/openshift-release-dev";
     let scope = &cause.value;
     let Some(image) = &context.snapshot.image else { return String::new() };
-    let allow = |entry: &str| fix::append(&image.reference, "spec.registrySources.allowedRegistries", entry);
+    let allow = |entry: &str| fix::append(&image.reference, ALLOWED, entry);
     let drop_scope = context.scopes().drop_scope(cause);
     let is_shipped = context.scopes().policy(&cause.object).is_some_and(is_shipped);
     if is_shipped && scope.starts_with(PAYLOAD) {

@@ -74,7 +74,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             Some(scope) => refused.help(context, &format!("write {scope}"), refused.replaced(&scope)),
             None => refused.help(context, "correct the scope, or take it out", refused.removed()),
         };
-        findings.push(described(&refused, context, message).help(help));
+        let finding = described(&refused, context, message).help(help);
+        findings.push(match suggestion(refused.value) {
+            Some(scope) => finding.fixed_by(refused.replacement(&scope)),
+            None => finding,
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! IMP204
 
+use crate::lint::fix::Fix;
 use crate::lint::gpg::{field, image_below};
 use crate::lint::policies::{Asked, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -124,7 +125,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         };
         let message = format!("{} is allowed without a signature inside {}", shown(entry), shown(&around));
         let effect = format!("nodes accept anything from {}, although {who} for {}", shown(entry), shown(&around));
-        let mut finding = Finding::new(&RULE, image, &path, message).effect(effect).help(help);
+        let fix = Fix::risky("take the entry out of the list").remove(&image.reference, &path, entry.as_str());
+        let mut finding = Finding::new(&RULE, image, &path, message).effect(effect).help(help).fixed_by(fix);
         for asked in &policies {
             let what = format!("requires a signature for {}", shown(asked.scope));
             finding = finding.related(&asked.policy.reference, asked.path(), what);

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::admission::ApiRule;
 use crate::lint::api::{RefusedField, field};
+use crate::lint::fix::Fix;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, shown};
 use crate::model::provenance::RefusedBy;
 
@@ -78,6 +79,14 @@ fn twice(context: &Context<'_>, refused: &RefusedField<'_>, list: &str) -> Findi
     let entries = field(refused.object.raw, list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let finding = refused.finding(context, &RULE, message);
     let finding = finding.help(refused.help(context, "take one of the two out", refused.removed()));
+    let finding = match entry {
+        Some(entry) => finding.fixed_by(Fix::safe("take one of the two out").remove(
+            refused.object.object,
+            refused.path,
+            entry.clone(),
+        )),
+        None => finding,
+    };
     match entries.iter().position(|other| Some(other) == entry) {
         Some(first) => finding.related(refused.object.object, format!("{list}[{first}]"), "the same entry"),
         None => finding,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::lint::fix::Fix;
 use crate::lint::nodes::pools_in_words;
 use crate::lint::policies::{Asked, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -129,7 +130,20 @@ fn of_node(context: &Context<'_>, refusal: &Refusal, cause: &Cause, pools: &str)
     let effect = format!("every pull on every node of {pools} fails, whatever the image: \"{}\"", refusal.text);
     let origin = context.origin(&cause.object);
     let finding = Finding::at(&RULE, &cause.object, origin, if is_file { "spec.config" } else { &cause.path }, message);
-    finding.effect(effect).help(help(context, cause, is_file)).refused_by(RefusedBy::Node)
+    let mut finding = finding.effect(effect).help(help(context, cause, is_file)).refused_by(RefusedBy::Node);
+    finding.fix = (!is_file).then(|| mended(context, cause));
+    finding
+}
+
+/// As [`help`] has it.
+fn mended(context: &Context<'_>, cause: &Cause) -> Fix {
+    let value = cause.value.as_str();
+    let bare = value.split_once("://").map(|(_, rest)| rest.trim_end_matches('/')).filter(|bare| !bare.is_empty());
+    match fix::repository(value).or(bare) {
+        Some(better) => Fix::correction(&cause.object, &cause.path, value, better),
+        None if cause.path.starts_with("spec.scopes[") => context.scopes().without_scope(cause, false),
+        None => Fix::risky("take it out").remove(&cause.object, &cause.path, value),
+    }
 }
 
 fn help(context: &Context<'_>, cause: &Cause, is_file: bool) -> String {

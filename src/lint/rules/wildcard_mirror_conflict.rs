@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::lint::fix::Fix;
 use crate::lint::refusals::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::RefusedBy;
@@ -88,6 +89,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             help = format!("give it the same mirrors by name:\n{add}\nor ");
         }
         help.push_str(&format!("take it out of the list:\n{}", fix::remove(&cause.object, &cause.path, &cause.value)));
-        findings.push(finding.help(help));
+        let fix = Fix::risky("take it out of the list").remove(&cause.object, &cause.path, cause.value.as_str());
+        findings.push(finding.help(help).fixed_by(fix));
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Mended {
 /// [`Error::Usage`] for input that is no file of one's own.
 pub(super) fn mend(args: &mut Args, mut look: impl FnMut(&Args) -> Result<(Loaded, Outcome)>) -> Result<Mended> {
     let (mut loaded, mut outcome) = look(args)?;
-    check_source(&loaded)?;
+    check_source(args, &loaded)?;
     let mut files: BTreeMap<String, (Arc<SourceFile>, String)> = BTreeMap::new();
     let mut fixed = 0;
     let mut left = Vec::new();
@@ -96,7 +96,13 @@ pub(super) fn mend(args: &mut Args, mut look: impl FnMut(&Args) -> Result<(Loade
 }
 
 /// Only files of manifests are changed.
-fn check_source(loaded: &Loaded) -> Result<()> {
+fn check_source(args: &Args, loaded: &Loaded) -> Result<()> {
+    if args.input.example {
+        return Err(Error::usage(
+            "--fix changes files, and the example is built into the program",
+            "copy it, and name that: -f docs/example-cluster",
+        ));
+    }
     let patches = "print the commands that mend it instead: oc imagepolicy lint -o patch";
     let from_stdin =
         |origin: &Origin| matches!(origin, Origin::File { source, .. } if !Path::new(&source.name).is_file());

@@ -261,18 +261,25 @@ pub(super) fn general(source: &str, base: usize, budget: &Budget, into: &mut Vec
 }
 
 /// A value as YAML that kubectl reads back equal.
+pub fn emit(value: &Value) -> String {
+    emit_part(value, bears_blocks(value))
+}
+
+/// Whether block scalars may be used for a document that has this value in it.
 ///
 /// serde-saphyr quotes what YAML 1.1 would misread, but a tab at the start of a block scalar is more than go-yaml can bear.
-pub fn emit(value: &Value) -> String {
-    fn has_tab(value: &Value) -> bool {
-        match value {
-            Value::String(text) => text.contains('\t') && text.contains('\n'),
-            Value::Array(items) => items.iter().any(has_tab),
-            Value::Object(map) => map.values().any(has_tab),
-            _ => false,
-        }
+pub fn bears_blocks(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !(text.contains('\t') && text.contains('\n')),
+        Value::Array(items) => items.iter().all(bears_blocks),
+        Value::Object(map) => map.values().all(bears_blocks),
+        _ => true,
     }
-    let options = serde_saphyr::ser_options! { prefer_block_scalars: !has_tab(value) };
+}
+
+/// The same as [`emit`], for a part of a document of which all is known to bear block scalars or not.
+pub fn emit_part(value: &Value, blocks: bool) -> String {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: blocks };
     // JSON is YAML, in case a value is more than the emitter can do.
     serde_saphyr::to_string_with_options(value, options).unwrap_or_else(|_| format!("{value}\n"))
 }

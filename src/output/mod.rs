@@ -1,5 +1,6 @@
 //! The only printer. A report says what it knows; this module makes a table, JSON, YAML or lines of it.
 
+mod list;
 mod table;
 mod terminal;
 pub mod words;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::model::safe_text::without_private_keys;
 
 pub use crate::model::safe_text::{clean, is_unsafe, json};
+pub use list::{json_list, yaml_list};
 pub use table::Table;
 pub use terminal::{Color, Style, Terminal};
 
@@ -82,11 +84,15 @@ pub fn print(report: &impl Report, format: Format, t: &mut Terminal) -> io::Resu
 /// A document as YAML that kubectl reads as it was meant: serde_yaml would write `y` and `on` without quotes.
 pub fn yaml(document: &(impl Serialize + ?Sized)) -> io::Result<String> {
     let text = crate::files::yaml::emit(&without_private_keys(document)?);
-    if text.contains(|character| !matches!(character, '\n' | '\t') && is_unsafe(character)) {
+    if commands_terminal(&text) {
         // The emitter leaves bidirectional overrides as they are. JSON is YAML, with everything escaped.
         return Ok(json(document, true)? + "\n");
     }
     Ok(text)
+}
+
+fn commands_terminal(yaml: &str) -> bool {
+    yaml.contains(|character| !matches!(character, '\n' | '\t') && is_unsafe(character))
 }
 
 #[cfg(test)]

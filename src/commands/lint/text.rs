@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::commands::load::Header;
 use crate::lint::Level;
-use crate::lint::report::{LintReport, Located, Summary, count};
+use crate::lint::report::{LintReport, Located, RulesRun, Summary, count};
 use crate::output::words::fold;
-use crate::output::{API_VERSION, Report, Style, Terminal, clean};
+use crate::output::{API_VERSION, Report, Style, Terminal, clean, json_list, yaml_list};
 
 /// `LintReport` of interface.md 3.
 #[derive(Serialize)]
@@ -23,10 +23,28 @@ pub struct Document<'a> {
     pub report: &'a LintReport<'a>,
 }
 
+/// The same without its findings, which are written one by one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(flatten)]
+    header: &'a Header,
+    findings: [&'static str; 0],
+    summary: &'a Summary,
+    rules: &'a RulesRun,
+}
+
 impl<'a> Document<'a> {
     /// With the header that every document has.
     pub fn new(header: Header, report: &'a LintReport<'a>) -> Self {
         Self { api_version: API_VERSION, kind: "LintReport", header, report }
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        let LintReport { summary, rules, .. } = self.report;
+        Frame { api_version: self.api_version, kind: self.kind, header: &self.header, findings: [], summary, rules }
     }
 }
 
@@ -58,6 +76,14 @@ impl Report for Document<'_> {
             t.line(&format!("{} {} {}", finding.rule.id(), finding.object, finding.path))?;
         }
         Ok(())
+    }
+
+    fn json(&self, t: &mut Terminal) -> io::Result<()> {
+        json_list(&self.frame(), "findings", &self.report.findings, t)
+    }
+
+    fn yaml(&self, t: &mut Terminal) -> io::Result<()> {
+        yaml_list(&self.frame(), "findings", &self.report.findings, t)
     }
 
     fn lines(&self, t: &mut Terminal) -> io::Result<()> {

@@ -13,7 +13,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("diff", &["model", "compile", "resolve", "diff"]),
     ("resolve", &["model", "resolve"]),
     ("rollout", &["model", "snapshot", "compile", "rollout"]),
-    ("lint", &["model", "snapshot", "admission", "compile", "resolve", "lint"]),
+    ("lint", &["model", "snapshot", "admission", "compile", "resolve", "rollout", "lint"]),
     ("plan", &["model", "snapshot", "merge", "compile", "resolve", "lint", "plan"]),
 ];
 

@@ -21,6 +21,7 @@ const OTHER_KEY: &str = "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUNvd0JRWURLMlZ3QXl
 
 fn findings(rule: &'static Rule, manifests: &str, release: &str) -> Vec<Finding> {
     let manifests = manifests.replace("SOME_KEY", SOME_KEY).replace("OTHER_KEY", OTHER_KEY);
+    let manifests = manifests.replace("MUCH_DATA", &"eHh4".repeat((13 << 20) / 40));
     let snapshot =
         files::read_text("example.yaml", &manifests).unwrap_or_else(|error| panic!("{}: {error}", rule.id()));
     let release = Release::parse(release).unwrap();

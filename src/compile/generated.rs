@@ -28,6 +28,26 @@ pub struct Generated {
     pub files: Arc<NodeFiles>,
 }
 
+/// What stands beside a scope in sigstore-registries.yaml.
+const ATTACHMENT: u64 = "  :\n    use-sigstore-attachments: true\n".len() as u64;
+
+/// Counts what is written, up to a point.
+pub(super) struct Counter {
+    pub(super) bytes: u64,
+    pub(super) most: u64,
+}
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.most { Err(io::Error::other("more than is counted")) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// One file that the controller writes. Its bytes come about when they are asked for: a policy.json may have 100 MB.
 #[derive(Clone)]
 pub struct GeneratedFile<'a> {
@@ -140,6 +160,18 @@ impl GeneratedFile<'_> {
             Content::Attachments(file) => out.write_all(registries_write::registries_d(file).as_bytes()),
             Content::Key(keyring) => out.write_all(keyring),
         }
+    }
+
+    /// How many bytes it has, a percent more or less, or an error where it has more than `most`. Much cheaper than writing it.
+    pub(super) fn size(&self, most: u64) -> io::Result<u64> {
+        let too_many = || io::Error::other("more than is counted");
+        if let Content::Attachments(file) = self.content {
+            let size: u64 = file.docker.iter().map(|(scope, _)| scope.len() as u64 + ATTACHMENT).sum();
+            return if size > most { Err(too_many()) } else { Ok(size) };
+        }
+        let mut counter = Counter { bytes: 0, most };
+        self.write_to(&mut counter)?;
+        Ok(counter.bytes)
     }
 
     /// All of it.

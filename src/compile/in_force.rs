@@ -1,15 +1,20 @@
 //! Whether nodes have what the objects ask for (interface.md 2).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::Compiled;
-use super::pools::{Truth, Wanted, current_config, machine_config, member, pool_of_node, pools, whole, with_additions};
+use super::pools::{
+    Truth, Wanted, current_config, fill_in_what_is_shipped, machine_config, member, pool_of_node, pools, whole,
+    with_additions,
+};
 use crate::model::machine_config::merge;
-use crate::model::node_files::{NamespaceFile, NodeFiles};
+use crate::model::node_files::{
+    NAMESPACE_POLICIES, NamespaceFile, NodeFiles, POLICY_JSON, REGISTRIES_CONF, REGISTRIES_CONF_D, REGISTRIES_D,
+};
 use crate::model::policy::{Policy, Sourced};
 use crate::model::registries_conf::RegistriesConf;
 use crate::snapshot::{Kind, Object, Snapshot, api};
@@ -41,8 +46,7 @@ pub fn in_force(snapshot: &Snapshot, compiled: &Compiled, desired: Option<&Truth
 
 /// Whether nodes with this MachineConfig do the same as with `wanted`, whoever asked for it and whatever the MachineConfig's name.
 pub fn delivers(machine_config: &Object<api::MachineConfig>, wanted: &NodeFiles, compiled: &Compiled) -> bool {
-    let (_, files) = merge(vec![member(machine_config, &|path| compiled.concerns(path))], compiled.release);
-    have_same_content(&whole(&files), wanted)
+    have_same_content(&files_of(machine_config, compiled), wanted)
 }
 
 /// Rendered MachineConfigs as they were compared with what is desired: by name and the group of pools that wants it.
@@ -87,9 +91,54 @@ impl<'a> Contained<'a> {
     }
 }
 
+/// What nodes with this MachineConfig and no other have.
+pub fn files_of(machine_config: &Object<api::MachineConfig>, compiled: &Compiled) -> NodeFiles {
+    let (_, files) = merge(vec![member(machine_config, &|path| compiled.concerns(path))], compiled.release);
+    whole(&files)
+}
+
+/// Whether a MachineConfig says what the controller would write now; `None` where it refuses.
+pub fn is_as_generated(machine_config: &Object<api::MachineConfig>, compiled: &Compiled) -> Option<bool> {
+    let mut generated = (*compiled.generated.as_ref().ok()?.files).clone();
+    fill_in_what_is_shipped(&mut generated);
+    Some(have_same_content(&files_of(machine_config, compiled), &generated))
+}
+
 /// Whether nodes do the same with both, whoever asked for it.
 fn have_same_content(a: &NodeFiles, b: &NodeFiles) -> bool {
     Comparable::of(a) == Comparable::of(b)
+}
+
+/// Paths of the files with which nodes do not do the same.
+pub fn differing_files(a: &NodeFiles, b: &NodeFiles) -> BTreeSet<String> {
+    let (a, b) = (Comparable::of(a), Comparable::of(b));
+    let mut paths = BTreeSet::new();
+    if a.policy != b.policy {
+        paths.insert(POLICY_JSON.to_string());
+    }
+    fn differing<'k, K: Ord, V: PartialEq>(
+        a: &'k BTreeMap<K, V>,
+        b: &'k BTreeMap<K, V>,
+    ) -> impl Iterator<Item = &'k K> {
+        let gone_or_other = a.iter().filter(|(key, value)| b.get(key) != Some(value)).map(|(key, _)| key);
+        gone_or_other.chain(b.keys().filter(|key| !a.contains_key(key)))
+    }
+    paths.extend(differing(&a.namespaces, &b.namespaces).map(|name| format!("{NAMESPACE_POLICIES}/{name}.json")));
+    paths.extend(differing(&a.registries, &b.registries).map(|name| match *name {
+        "" => REGISTRIES_CONF.to_string(),
+        name => format!("{REGISTRIES_CONF_D}/{name}"),
+    }));
+    paths.extend(differing(&a.storages, &b.storages).map(|(name, _)| format!("{REGISTRIES_D}/{name}")));
+    paths.extend(differing(a.keys, b.keys).map(|path| path.to_string()));
+    let unreadable = |own: &Comparable, other: &Comparable| {
+        own.unreadable
+            .iter()
+            .filter(|path| !other.unreadable.contains(path))
+            .map(|path| path.to_string())
+            .collect::<Vec<_>>()
+    };
+    paths.extend(unreadable(&a, &b).into_iter().chain(unreadable(&b, &a)));
+    paths
 }
 
 /// Lookaside and whether sigstore attachments are read.

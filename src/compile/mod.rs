@@ -13,6 +13,7 @@ pub mod pools;
 mod registry_sources;
 mod scopes;
 pub mod signed_registries;
+pub mod size;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

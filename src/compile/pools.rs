@@ -83,13 +83,12 @@ pub(super) fn desired_merges<'a>(
         (with_overlay(snapshot, compiled, overlay), paths)
     });
     let merged = pools.iter().map(|wanted| {
-        let takes = |role: &str| wanted.takes(&Labels::from([(ROLE.to_string(), role.to_string())]));
         let mut members = foreign_members(snapshot, compiled, &pools, wanted);
-        for pool in pools.iter().filter(|pool| pool.is_built_in && takes(&pool.name)) {
+        for pool in pools.iter().filter(|pool| pool.is_built_in && wanted.takes_role(&pool.name)) {
             members.push(computed_member(generated_name(&pool.name), &pool.name, &paths, Contents::Generated));
         }
         if let Some((roles, paths)) = &overlay {
-            for role in roles.iter().filter(|role| takes(role)) {
+            for role in roles.iter().filter(|role| wanted.takes_role(role)) {
                 members.push(computed_member(overlay_name(role), role, paths, Contents::Overlay));
             }
         }
@@ -98,20 +97,30 @@ pub(super) fn desired_merges<'a>(
     Ok(merged.collect())
 }
 
-/// The MachineConfigs of a pool that are not computed anew.
+/// The MachineConfigs of a pool that are not computed anew, with those of their files that matter.
 fn foreign_members<'a>(
     snapshot: &'a Snapshot,
     compiled: &Compiled,
     pools: &[Wanted],
     wanted: &Wanted,
 ) -> Vec<Member<'a>> {
+    let written = written_members(snapshot, compiled, pools, wanted).into_iter();
+    written.map(|object| member(object, &|path| compiled.concerns(path))).collect()
+}
+
+/// The MachineConfigs of a pool that are not computed anew.
+pub(super) fn written_members<'a>(
+    snapshot: &'a Snapshot,
+    compiled: &Compiled,
+    pools: &[Wanted],
+    wanted: &Wanted,
+) -> Vec<&'a Object<api::MachineConfig>> {
     // Where nothing asks for an overlay, one that is there is a MachineConfig like any other.
     let is_computed = |object: &Object<api::MachineConfig>| {
         is_recomputed(object, pools) || (compiled.overlay().is_some() && is_ours(object))
     };
     let foreign = snapshot.machine_configs.iter().filter(|object| !is_computed(object));
-    let of_pool = foreign.filter(|object| wanted.takes(&object.metadata.labels));
-    of_pool.map(|object| member(object, &|path| compiled.concerns(path))).collect()
+    foreign.filter(|object| wanted.takes(&object.metadata.labels)).collect()
 }
 
 fn computed_member(name: String, role: &str, paths: &[String], contents: Contents<'static>) -> Member<'static> {
@@ -237,6 +246,11 @@ impl Wanted<'_> {
         Self { name: name.into(), is_built_in: false, selector: None }
     }
 
+    /// Whether a MachineConfig with this role and no other label belongs to the pool.
+    pub(super) fn takes_role(&self, role: &str) -> bool {
+        self.takes(&Labels::from([(ROLE.to_string(), role.to_string())]))
+    }
+
     /// Whether a MachineConfig with these labels belongs to the pool; without a selector its role says so.
     fn takes(&self, labels: &Labels) -> bool {
         match self.selector {
@@ -272,7 +286,7 @@ fn is_recomputed(object: &Object<api::MachineConfig>, pools: &[Wanted]) -> bool 
     name.starts_with("rendered-") || pools.iter().any(|pool| pool.is_built_in && *name == generated_name(&pool.name))
 }
 
-pub(super) fn machine_config<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Object<api::MachineConfig>> {
+pub(crate) fn machine_config<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Object<api::MachineConfig>> {
     snapshot.machine_configs.iter().find(|object| !name.is_empty() && object.metadata.name == name)
 }
 
@@ -460,7 +474,7 @@ fn lay(all: &mut NodeFiles, over: NodeFiles) {
 }
 
 /// Where no MachineConfig delivers policy.json or registries.conf, nodes have those that OpenShift ships.
-fn fill_in_what_is_shipped(files: &mut NodeFiles) {
+pub(super) fn fill_in_what_is_shipped(files: &mut NodeFiles) {
     if files.policy.is_none() && !files.unreadable.contains_key(POLICY_JSON) {
         files.policy = Some(PolicyFile { policy: policy::shipped(), form: PolicyForm::Template });
     }
@@ -500,7 +514,7 @@ pub(super) fn with_additions(cluster: &Policy, additions: &Additions) -> Policy 
     policy
 }
 
-pub(super) fn current_config<T>(node: &Object<T>) -> Option<&str> {
+pub(crate) fn current_config<T>(node: &Object<T>) -> Option<&str> {
     node.metadata.annotations.get(CURRENT_CONFIG).map(String::as_str).filter(|name| !name.is_empty())
 }
 

@@ -71,7 +71,8 @@ pub struct Example {
     pub fires: bool,
     /// The release that it is looked at with.
     pub release: &'static str,
-    /// Objects as a YAML stream. `SOME_KEY` stands for the base64 of a good public key, `OTHER_KEY` for another.
+    /// Objects as a YAML stream. `SOME_KEY` stands for the base64 of a good public key, `OTHER_KEY` for another,
+    /// `MUCH_DATA` for 1.3 MiB of base64.
     pub manifests: &'static str,
 }
 
@@ -212,6 +213,7 @@ impl<'a> Context<'a> {
                 | Kind::ImageTagMirrorSet
                 | Kind::ImageContentSourcePolicy
                 | Kind::MachineConfig
+                | Kind::MachineConfigPool
         );
         // At bootstrap the payload may come from ControllerConfig.
         let has_payload = kind == Kind::ClusterVersion && self.compiled.payload.is_some();

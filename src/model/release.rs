@@ -60,6 +60,8 @@ pub struct Release {
     pub node_disruption: &'static [DisruptionRule],
     /// The same where it is off.
     pub legacy_disruption: &'static [DisruptionRule],
+    /// The machine-config-operator says how large what it renders may be, and does not render what is larger (4.22).
+    pub checks_rendered_size: bool,
     /// ConfigMap image-registry-override-drain keeps nodes from being drained (to 4.16).
     pub drain_can_be_overridden: bool,
 }
@@ -158,6 +160,7 @@ const BASE: Release = Release {
     node_disruption_by_default: false,
     node_disruption: &[],
     legacy_disruption: LEGACY.split_at(3).0,
+    checks_rendered_size: false,
     drain_can_be_overridden: true,
 };
 const R4_15: Release =
@@ -214,7 +217,7 @@ const R4_20: Release = Release {
 };
 const R4_21: Release =
     Release { version: (4, 21), api: ApiGeneration::V4_21, writes_null_creation_timestamp: false, ..R4_20 };
-const R4_22: Release = Release { version: (4, 22), ..R4_21 };
+const R4_22: Release = Release { version: (4, 22), checks_rendered_size: true, ..R4_21 };
 const R4_23: Release = Release { version: (4, 23), api: ApiGeneration::V5_0, ..R4_22 };
 const R5_0: Release = Release { version: (5, 0), ..R4_23 };
 const R5_1: Release = Release { version: (5, 1), ..R5_0 };

@@ -5,10 +5,13 @@ mod atomic_entry_dropped;
 mod blocked_list_dropped;
 mod blocked_mirrored_source;
 mod certificate_expiry;
+mod change_disrupts;
 mod controller_crash;
 mod entry_cannot_be_rewritten;
 mod field_refused;
+mod frozen;
 mod fulcio_email_never;
+mod generated_edited;
 mod generated_file_overridden;
 mod icsp_beside_idms;
 mod identity_needs_tag;
@@ -24,6 +27,7 @@ mod key_unsafe;
 mod keyring_unusable;
 mod known_controller_bug;
 mod lookaside_missing;
+mod machine_config_too_large;
 mod mirror_copy_identity;
 mod mirror_may_lack_signatures;
 mod mirror_not_allowed;
@@ -33,6 +37,7 @@ mod mirror_source_policy_conflict;
 mod mirror_without_attachments;
 mod nested_by_name_only;
 mod nested_scope_replaces;
+mod node_differs;
 mod not_served;
 mod other_group;
 mod overlay_stale;
@@ -40,6 +45,7 @@ mod payload_exception;
 mod payload_not_admitted;
 mod payload_scope_skipped;
 mod platform_under_foreign_key;
+mod pool_not_converging;
 mod reader_too_old;
 mod registries_d_duplicate;
 mod registry_entry_refused;
@@ -122,7 +128,13 @@ pub static RULES: &[&Rule] = &[
     &blocked_list_dropped::RULE,
     &controller_crash::RULE,
     &release_image_unreadable::RULE,
+    &frozen::RULE,
     &generated_file_overridden::RULE,
+    &pool_not_converging::RULE,
+    &change_disrupts::RULE,
+    &node_differs::RULE,
+    &generated_edited::RULE,
+    &machine_config_too_large::RULE,
     &overlay_stale::RULE,
     &wide_scope::RULE,
 ];

@@ -1,6 +1,7 @@
 //! An object's origin and a path in it → line and column, by parsing the one document again. No I/O: the text is kept.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use granit_parser::{Event, Parser, Span, StrInput, StructureStyle};
 
@@ -51,11 +52,36 @@ fn find<'a>(origin: &'a Origin, path: &str) -> Option<(&'a SourceFile, Found)> {
     let Origin::File { source, document, pointer } = origin else { return None };
     let path = if path.is_empty() { "kind" } else { path };
     let alone = item(source, document, pointer).map(|(range, prefix)| (range, format!("{prefix}{path}")));
+    let alone = alone.or_else(|| pointer.is_empty().then(|| (document.clone(), path.to_string())));
     let within = (document.clone(), format!("{}{path}", in_list(pointer)));
-    alone.into_iter().chain([within]).find_map(|(range, path)| {
+    let narrowed = alone.as_ref().and_then(|(range, path)| narrow(source, range, path));
+    narrowed.into_iter().chain(alone).chain([within]).find_map(|(range, path)| {
         let text = source.text.get(range.clone())?;
         let found = entry(source, &range, &path).or_else(|| Walker::new(text, range.start).document(&path).ok())?;
         Some((&**source, found))
+    })
+}
+
+/// The item of the outermost list that a path leads into, and the path in it: of an object with thousands of items that hold lists,
+/// only one is parsed.
+fn narrow(source: &SourceFile, object: &Range<usize>, path: &str) -> Option<(Range<usize>, String)> {
+    // The first list of an object that stands in a list itself is that one's.
+    let (around, inner) = path.strip_prefix("[0].").map_or(("", path), |inner| ("[0].", inner));
+    let (list, rest) = inner.split_once('[')?;
+    let (index, rest) = rest.split_once(']')?;
+    let rest = rest.strip_prefix('.').filter(|rest| !rest.is_empty())?;
+    let list = format!("{around}{list}");
+    let items = items_of(source, object, &list);
+    let (range, prefix) = alone(source, items.get(index.parse::<usize>().ok()?)?.clone())?;
+    Some((range, format!("{prefix}{rest}")))
+}
+
+/// Where the items of a list in an object stand, worked out once.
+fn items_of(source: &SourceFile, object: &Range<usize>, list: &str) -> Arc<[Range<usize>]> {
+    // No pointer begins so.
+    source.items(object.start, &format!("#{list}"), || {
+        let text = source.text.get(object.clone()).unwrap_or_default();
+        Walker::new(text, object.start).items(list).unwrap_or_default()
     })
 }
 
@@ -63,12 +89,7 @@ fn find<'a>(origin: &'a Origin, path: &str) -> Option<(&'a SourceFile, Found)> {
 fn entry(source: &SourceFile, object: &Range<usize>, path: &str) -> Option<Found> {
     let (list, index) = path.strip_suffix(']')?.rsplit_once('[')?;
     let index: usize = index.parse().ok()?;
-    // No pointer begins so.
-    let items = source.items(object.start, &format!("#{list}"), || {
-        let text = source.text.get(object.clone()).unwrap_or_default();
-        Walker::new(text, object.start).items(list).unwrap_or_default()
-    });
-    let value = items.get(index)?.clone();
+    let value = items_of(source, object, list).get(index)?.clone();
     let (event, _) = Walker::new(source.text.get(value.clone())?, value.start).root().ok()?;
     event.scalar()?;
     Some(Found { key: None, value, block: false, complete: true })
@@ -99,7 +120,11 @@ fn item(source: &SourceFile, document: &Range<usize>, pointer: &str) -> Option<(
         let path = in_list(list);
         Walker::new(text, document.start).items(path.trim_end_matches('.')).unwrap_or_default()
     });
-    let range = items.get(index)?.clone();
+    alone(source, items.get(index)?.clone())
+}
+
+/// An item of a list as a text that can be parsed by itself, and what leads to the item in it.
+fn alone(source: &SourceFile, range: Range<usize>) -> Option<(Range<usize>, &'static str)> {
     if source.text.get(range.clone())?.starts_with('{') {
         return Some((range, ""));
     }
@@ -374,6 +399,21 @@ spec:
                 locate(&origin, "spec.scopes[5000]").is_some_and(|location| location.line > 3),
                 "the list stands for it"
             );
+        }
+        let rules: String =
+            (0..5_000).map(|index| format!("    - source: s{index}.io\n      mirrors: [a, 'm{index}.io']\n")).collect();
+        let nested = format!("kind: A\nspec:\n  rules:\n{rules}");
+        let listed = format!("items:\n- kind: A\n  spec:\n    rules:\n{rules}");
+        let json: Vec<String> =
+            (0..5_000).map(|index| format!("{{\"source\": \"s\", \"mirrors\": [\"a\", \"m{index}.io\"]}}")).collect();
+        let json = format!("{{\"kind\": \"A\", \"spec\": {{\"rules\": [{}]}}}}", json.join(", "));
+        for (text, pointer) in [(nested, ""), (listed, "/items/0"), (json, "")] {
+            let origin = origin(&text, pointer);
+            for index in 0..5_000 {
+                let location = locate(&origin, &format!("spec.rules[{index}].mirrors[1]")).unwrap();
+                let marked = excerpt(&origin, &location).marked;
+                assert_eq!(marked.trim_matches(['\'', '"']), format!("m{index}.io"));
+            }
         }
         let mixed = origin("spec:\n  k: &x y\n  l: [a, {b: c}, *x, [d]]\n", "");
         for (path, expected) in

@@ -57,14 +57,6 @@ pub fn private_keys(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether a private key meets this part of a text, of which as much around it is looked at as a key may be long: for printers of single
-/// lines of large files.
-pub fn meets_private_key(text: &str, part: Range<usize>) -> bool {
-    let start = part.start.saturating_sub(LONGEST_KEY);
-    let around = text.as_bytes().get(start..part.end.saturating_add(LONGEST_KEY).min(text.len())).unwrap_or_default();
-    private_keys(around).iter().any(|found| found.start + start <= part.end && part.start <= found.end + start)
-}
-
 /// `PRIVATE KEY` in base64.
 const SHORTEST: usize = 14;
 
@@ -478,13 +470,13 @@ w3dw39uddJB4CBSU1JimOFJ9P0oz8vc9iTw0Fdw8ywo=
         let mut start = 0;
         let mut hidden = Vec::new();
         for line in text.split_inclusive('\n') {
-            if meets_private_key(&text, start..start + line.trim_end().len()) {
+            let end = start + line.trim_end().len();
+            if private_keys(text.as_bytes()).iter().any(|key| key.start <= end && start <= key.end) {
                 hidden.push(line.trim());
             }
             start += line.len();
         }
         assert_eq!(hidden, SEC1.lines().collect::<Vec<_>>());
-        assert!(!meets_private_key("", 0..0) && !meets_private_key("a", 7..9));
     }
 
     #[test]

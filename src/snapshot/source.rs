@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 
-use crate::model::private_keys::{NOT_SHOWN, meets_private_key};
+use crate::model::private_keys::{NOT_SHOWN, private_keys};
 
 /// A stretch of a file. Lines and columns count from 1, columns in Unicode scalar values; the end is behind the last one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,6 +63,7 @@ pub struct SourceFile {
     /// Its content.
     pub text: String,
     index: OnceLock<Index>,
+    private_keys: OnceLock<Vec<Range<usize>>>,
     items: Mutex<HashMap<List, Arc<[Range<usize>]>>>,
 }
 
@@ -154,13 +155,16 @@ impl SourceFile {
     /// The first line of a location; no private key is shown.
     pub fn excerpt(&self, location: &Location) -> Option<Excerpt> {
         let line = self.line_range(location.line)?;
-        if meets_private_key(&self.text, line.clone()) {
+        let skipped = location.column.saturating_sub(1 + MARGIN);
+        // A line may be a whole file: it is not walked through from its start for every finding in it.
+        let start = self.offset(line.start, skipped).min(line.end);
+        let text = self.text.get(start..line.end)?;
+        let shown = text.char_indices().nth(2 * MARGIN + WIDEST + 1).map_or(text.len(), |(end, _)| end);
+        if self.meets_private_key(start..start + shown) {
             let marked = NOT_SHOWN.to_owned();
             return Some(Excerpt { line: location.line, before: String::new(), marked, after: String::new() });
         }
-        let text = self.text.get(line)?;
-        let skipped = location.column.saturating_sub(1 + MARGIN);
-        let mut rest = text.chars().skip(skipped);
+        let mut rest = text.chars();
         let mut before: String = rest.by_ref().take(location.column - 1 - skipped).collect();
         if skipped > 0 {
             before.insert(0, '…');
@@ -176,6 +180,30 @@ impl SourceFile {
             after.push('…');
         }
         Some(Excerpt { line: location.line, before, marked, after })
+    }
+}
+
+impl SourceFile {
+    /// The offset of a character that stands so many characters behind another offset.
+    fn offset(&self, start: usize, characters_behind: usize) -> usize {
+        let wanted = self.characters_before(start) + characters_behind;
+        let block = self.index().characters.partition_point(|before| *before <= wanted).saturating_sub(1);
+        let mut seen = self.index().characters.get(block).copied().unwrap_or_default();
+        let at = block * BLOCK;
+        let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+        let position = rest.iter().position(|byte| {
+            let begins = byte & 0xc0 != 0x80;
+            seen += usize::from(begins);
+            begins && seen > wanted
+        });
+        position.map_or(self.text.len(), |position| at + position)
+    }
+
+    /// Whether a private key meets a part of the text; looked for once.
+    fn meets_private_key(&self, part: Range<usize>) -> bool {
+        let keys = self.private_keys.get_or_init(|| private_keys(self.text.as_bytes()));
+        let next = keys.partition_point(|key| key.end < part.start);
+        keys.get(next).is_some_and(|key| key.start <= part.end)
     }
 }
 

@@ -34,17 +34,88 @@ fn check(expected: &BTreeMap<PathBuf, String>, directory: Option<&Path>) {
     }
 }
 
+/// The pitfalls of image policy by number, from 1.
+const PITFALLS: [&str; 53] = [
+    "A hand-written policy.json is not what nodes read: the controller's comes after it",
+    "A MachineConfig that comes after the controller's makes policies and lists void",
+    "A scope that the `atomic` transport refuses makes policy.json unreadable",
+    "A policy's scope lies outside of allowedRegistries",
+    "The policy that OpenShift ships lies outside of allowedRegistries",
+    "A policy's scope lies in blockedRegistries",
+    "A blocked payload registry with mirrors leaves room for no other policy",
+    "Two blocked entries around the payload",
+    "Allowed and blocked registries at once",
+    "A tenant's ImagePolicy stops the controller for the whole cluster",
+    "The same scope in several policies: all of them must be satisfied",
+    "Signatures are asked for and not read",
+    "An ImagePolicy has no effect beside a ClusterImagePolicy; its status is old",
+    "An ImagePolicy for a tag or digest replaces a ClusterImagePolicy",
+    "An ImagePolicy is broader than a ClusterImagePolicy",
+    "An allowed registry inside a policy's scope needs no signature",
+    "A narrower policy replaces a broader one",
+    "A registry has two entries in registries.d",
+    "4.16 leaves out scopes that hold the payload",
+    "Pulls by tag need a signature for exactly that tag",
+    "Signatures without a tag do not satisfy the default identity",
+    "Images that were copied to a mirror have the identity of their source",
+    "A mirror may lack the signatures",
+    "A scope names a mirror, and pods name the source",
+    "A scope that no image can match",
+    "A wildcard leaves out the domain itself",
+    "A registry with and without a port are two things",
+    "allowedRegistries leaves out what OpenShift itself pulls",
+    "The default of an allow list rejects other transports, too",
+    "A block of the payload's registry is dropped without a word",
+    "A blocked registry is not pulled from its mirror either",
+    "Mirror sets that contradict each other",
+    "A mirror of a wildcard and an entry inside it",
+    "A mirror set without a mirror",
+    "Key data that is no public key",
+    "PKI and lists of keys on nodes that do not know them",
+    "Policies named `openshift…`",
+    "Policies where the cluster serves or honours none",
+    "Pools that do not take what is rendered for them",
+    "Images that nodes have already are not checked again",
+    "A policy around the payload with a key that did not sign it",
+    "A change that drains or reboots nodes",
+    "A generated MachineConfig that somebody edited",
+    "A MachineConfig that becomes too large",
+    "Signatures of cosign 3 that nodes do not find",
+    "ImagePolicies in several namespaces, on the first releases that know them",
+    "Operating system images and older tools on the nodes",
+    "Hosted control planes",
+    "What the policy of nodes does not cover: builds, imports",
+    "A mirror that is insecure like its source, and does not say so",
+    "An entry of registries.conf that cannot be rewritten",
+    "The list of blocked registries is dropped as a whole",
+    "A wildcard block that ends the controller",
+];
+
+/// Which rules tell of which pitfall.
+fn pitfalls() -> String {
+    let mut text = "# Pitfalls\n\nWhat goes wrong with image policy on OpenShift, and the rules of `lint` that tell of it. Every rule has a page of its own: \
+                    [all of them](README.md).\n\n| pitfall | | rules |\n|---|---|---|\n"
+        .to_string();
+    for (number, title) in (1..).zip(PITFALLS) {
+        let rules = RULES.iter().filter(|rule| rule.pitfalls.contains(&number));
+        let links: Vec<String> = rules.map(|rule| format!("[{0}]({0}.md)", rule.id())).collect();
+        writeln!(text, "| P{number:02} | {title} | {} |", links.join(", ")).unwrap();
+    }
+    text
+}
+
 #[test]
 fn pages_of_rules() {
     let directory = root().join("docs/rules");
     let mut pages = BTreeMap::new();
-    let mut index = "# Rules\n\n| code | level | name | finds |\n|---|---|---|---|\n".to_string();
+    let mut index = "# Rules\n\nWhat can go wrong, and which rules tell of it: [the pitfalls](PITFALLS.md).\n\n| code | level | name | finds |\n|---|---|---|---|\n".to_string();
     for rule in RULES {
         let id = rule.id();
         writeln!(index, "| [{id}]({id}.md) | {} | {} | {} |", rule.level.word(), rule.name, rule.summary).unwrap();
         pages.insert(directory.join(format!("{id}.md")), page(rule));
     }
     pages.insert(directory.join("README.md"), index);
+    pages.insert(directory.join("PITFALLS.md"), pitfalls());
     check(&pages, Some(&directory));
 }
 

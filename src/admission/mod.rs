@@ -15,7 +15,7 @@ use crate::model::go_text::quote;
 use crate::model::release::Release;
 use schema::{Schema, Shape, schema_of};
 use text::bad_value;
-pub use unknown::{UnknownField, nearest, unknown_fields};
+pub use unknown::{UnknownField, distance, nearest, unknown_fields};
 
 /// One cause of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -41,6 +41,9 @@ pub struct InputArgs {
     /// The OpenShift release to answer for [default: that of ClusterVersion, else the newest known]
     #[arg(long, value_name = "X.Y")]
     pub release: Option<String>,
+    /// The release where neither the flag nor what was read tells: from a configuration file.
+    #[arg(skip)]
+    pub default_release: Option<String>,
     /// Exit with 2 where anything that is needed could not be read
     #[arg(long)]
     pub require_complete: bool,

@@ -94,7 +94,10 @@ impl Loaded {
         for warning in &snapshot.warnings {
             super::say("warning", warning);
         }
-        let (release, release_assumed) = release(input.release.as_deref(), &snapshot)?;
+        let (release, release_assumed) = match release(input.release.as_deref(), &snapshot)? {
+            (_, true) if input.default_release.is_some() => release(input.default_release.as_deref(), &snapshot)?,
+            known => known,
+        };
         let compiled = compile(&snapshot, release);
         if snapshot.source == Source::Manifests && compiled.payload.is_none() && snapshot.node_trees.is_empty() {
             snapshot.gaps.push(Gap {

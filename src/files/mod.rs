@@ -7,6 +7,7 @@
 mod archive;
 pub mod backup;
 mod block;
+mod comments;
 pub mod edit;
 mod example;
 mod json;
@@ -18,7 +19,8 @@ pub mod spans;
 mod write;
 pub mod yaml;
 
+pub use comments::{Comment, comments};
 pub use example::{MANIFESTS, example, example_in_rollout};
 pub use keyring::read_keyring;
-pub use read::{Drafts, ReadOptions, node_files, read, read_onto, read_text, take_stdin};
+pub use read::{Drafts, ReadOptions, node_files, read, read_document, read_onto, read_text, take_stdin};
 pub use write::{Content, Replacement, file_failure, replace_texts, write_directory};

@@ -62,6 +62,28 @@ pub fn read(paths: &[PathBuf], options: ReadOptions<'_>) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
+/// A file of this program itself: one document, and where it stands. An empty file is `null`.
+///
+/// # Errors
+/// As [`read`]; a second document is one, too.
+pub fn read_document(path: &Path) -> Result<(Value, Origin)> {
+    let budget = Budget::default();
+    let name = path.display().to_string();
+    let mut loaded = load_text(&name, text_of(&name, read_bytes(path, &budget)?)?, &budget)?;
+    if let Some(second) = loaded.documents.get(1) {
+        let (line, _) = loaded.source.position(second.range.start);
+        return Err(input(
+            &format!("{name}:{line}"),
+            "one document is expected, and a second one begins here",
+            String::new(),
+        ));
+    }
+    let document = loaded.documents.pop();
+    let range = document.as_ref().map_or(0..0, |document| document.range.clone());
+    let origin = Origin::File { source: loaded.source, document: range, pointer: "".into() };
+    Ok((document.map_or(Value::Null, |document| document.value), origin))
+}
+
 /// Manifests that are at hand already, pods too.
 ///
 /// # Errors

@@ -28,6 +28,28 @@ pub fn locate_key(origin: &Origin, path: &str) -> Option<Location> {
     Some(source.location(found.key.unwrap_or(found.value)))
 }
 
+/// The lines on which a field's key stands and its value begins: twice the same, mostly. Nothing for objects of a cluster.
+pub fn lines(origin: &Origin, path: &str) -> Option<[usize; 2]> {
+    let (source, found) = find(origin, path)?;
+    let value = found.value.start;
+    Some([found.key.map_or(value, |key| key.start), value].map(|offset| source.position(offset).0))
+}
+
+/// The line on which an object begins, with whatever is its first key.
+pub fn first_line(origin: &Origin) -> Option<usize> {
+    let Origin::File { source, document, pointer } = origin else { return None };
+    let start = match item(source, document, pointer) {
+        Some((range, _)) => range.start,
+        None if pointer.is_empty() => {
+            let mut walker = Walker::new(source.text.get(document.clone())?, document.start);
+            let (_, span) = walker.root().ok()?;
+            walker.range(&span).start
+        }
+        None => offset(origin)?,
+    };
+    Some(source.position(start).0)
+}
+
 /// A field that was found; both ranges are bytes of the file.
 #[derive(Clone, Debug)]
 struct Found {
@@ -481,6 +503,29 @@ spec:
         assert_eq!(marked(&origin(&nested, "/items/0/items/1"), "spec.scopes[1]"), (2, 41, "\"c\"".to_string()));
         let alias = "items:\n- &a {kind: A}\n- kind: B\n  spec: *a\n";
         assert_eq!(marked(&origin(alias, "/items/1"), "spec.kind"), (4, 9, "*a".to_string()));
+    }
+
+    #[test]
+    fn lines_of_keys_values_and_objects() {
+        let single = origin(POLICY, "");
+        for (path, expected) in [
+            ("", [3, 3]),
+            ("spec.scopes[1]", [10, 10]),
+            ("spec.scopes", [8, 9]),
+            ("spec.policy.rootOfTrust.keyData", [13, 14]),
+            ("spec.empty", [16, 16]),
+        ] {
+            assert_eq!(lines(&single, path), Some(expected), "{path}");
+        }
+        assert_eq!(first_line(&single), Some(2));
+        let list = "# c\nkind: List\nitems:\n# c\n- # d\n  kind: A\n  x: 1\n-   {kind: B}\n- y: 1\n  kind: C\n";
+        for (pointer, line) in [("/items/0", 6), ("/items/1", 8), ("/items/2", 9)] {
+            assert_eq!(first_line(&origin(list, pointer)), Some(line), "{pointer}");
+        }
+        let anchored = "items:\n- &a\n  kind: A\n- kind: B\n  x: *a\n";
+        assert_eq!(first_line(&origin(anchored, "/items/1")), Some(4));
+        assert_eq!(first_line(&origin("\n\n{kind: A}\n", "")), Some(3));
+        assert_eq!((first_line(&Origin::Live), lines(&Origin::Live, "")), (None, None));
     }
 
     #[test]

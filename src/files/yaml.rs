@@ -155,7 +155,7 @@ fn refuse_control_characters(text: &str, base: usize) -> Result<(), Remark> {
 
 /// The text cut before every `---` that begins a line and ends in white space, which is always the start of a document, inside
 /// of block scalars too. A cut too few does no harm: what follows a directive stays with it.
-fn chunks(text: &str) -> Vec<Range<usize>> {
+pub(super) fn chunks(text: &str) -> Vec<Range<usize>> {
     let mut chunks = Vec::new();
     let mut start = 0;
     for newline in memmem::find_iter(text.as_bytes(), b"\n---") {

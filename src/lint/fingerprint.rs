@@ -8,27 +8,43 @@ use serde_json::Value;
 
 use super::{Context, Finding};
 use crate::model::private_keys::redact;
+use crate::model::provenance::ObjectRef;
 
-/// Gives each finding its fingerprint. Equal ones are told apart by what else takes part in them, in order.
+/// Gives each finding its fingerprint, but for those that have one. Equal ones are counted, in an order that neither positions nor files
+/// take part in: what else they are about, then their words.
 pub(super) fn name(context: &Context<'_>, findings: &mut [Finding]) {
-    let mut seen: HashMap<String, usize, foldhash::fast::RandomState> = HashMap::default();
-    for finding in findings {
-        let mut name = format!("{}/{}/{}", finding.rule.id(), finding.object, key(context, finding));
-        let times = seen.entry(name.clone()).or_default();
-        *times += 1;
-        if *times > 1 {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "#{times}");
+    let mut seen: HashMap<String, Vec<usize>, foldhash::fast::RandomState> = HashMap::default();
+    for (index, finding) in findings.iter_mut().enumerate() {
+        if finding.fingerprint.is_empty() {
+            finding.fingerprint =
+                format!("{}/{}/{}", finding.rule.id(), finding.object, key(context, &finding.object, &finding.path));
         }
-        finding.fingerprint = name;
+        seen.entry(finding.fingerprint.clone()).or_default().push(index);
+    }
+    for (name, mut equal) in seen.into_iter().filter(|(_, equal)| equal.len() > 1) {
+        equal.sort_by_cached_key(|index| findings.get(*index).map(|finding| what_else(context, finding)));
+        for (times, index) in equal.into_iter().enumerate().skip(1) {
+            if let Some(finding) = findings.get_mut(index) {
+                finding.fingerprint = format!("{name}#{}", times + 1);
+            }
+        }
     }
 }
 
+/// What tells two findings of one name apart.
+fn what_else(context: &Context<'_>, finding: &Finding) -> (Vec<String>, Option<String>, String) {
+    let related = finding.related.iter();
+    let mut related: Vec<String> =
+        related.map(|related| format!("{}/{}", related.object, key(context, &related.object, &related.path))).collect();
+    related.sort_unstable();
+    (related, finding.witness.clone(), finding.message.clone())
+}
+
 /// `spec.scopes[3]` as `spec.scopes[registry.example.com/team]`.
-fn key(context: &Context<'_>, finding: &Finding) -> String {
+fn key(context: &Context<'_>, object: &ObjectRef, path: &str) -> String {
     let mut key = String::new();
-    let mut value = context.raw(&finding.object);
-    for (position, part) in finding.path.split('[').enumerate() {
+    let mut value = context.raw(object);
+    for (position, part) in path.split('[').enumerate() {
         let field = if position == 0 {
             part
         } else {
@@ -48,10 +64,10 @@ fn key(context: &Context<'_>, finding: &Finding) -> String {
 /// What an item of a list is called.
 fn identity(item: &Value) -> String {
     const LONGEST: usize = 300;
-    let named = |name| item.get(name).and_then(Value::as_str);
+    let named = |name: &str| item.get(name).and_then(Value::as_str);
     let text = match item {
         Value::String(text) => text.clone(),
-        Value::Object(_) => match named("source").or_else(|| named("path")).or_else(|| named("name")) {
+        Value::Object(_) => match ["source", "path", "name", "type"].into_iter().find_map(named) {
             Some(name) => name.to_string(),
             None => item.to_string(),
         },

@@ -2,10 +2,13 @@
 //! check. Rules are pure functions over a [`Context`]; a compile that the controller would refuse is input like any other.
 
 mod api;
+pub mod baseline;
+pub mod config;
 pub mod few;
 mod fingerprint;
 pub mod fix;
 pub mod formats;
+pub mod glob;
 mod gpg;
 pub mod images;
 pub mod keys;
@@ -15,6 +18,8 @@ pub mod policies;
 mod refusals;
 pub mod report;
 pub mod rules;
+pub mod select;
+pub mod suppress;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -33,7 +38,11 @@ use crate::model::private_keys::redact;
 use crate::model::provenance::{ObjectRef, RefusedBy};
 use crate::model::release::Release;
 use crate::snapshot::api::MirrorRule;
-use crate::snapshot::{Kind, Object, Origin, Snapshot, Source};
+use crate::snapshot::{Kind, Location, Object, Origin, Snapshot, Source};
+use suppress::{Directive, Suppressing};
+
+/// From this code on, rules are about what was said about findings, and run when the others are done.
+const ABOUT_SUPPRESSIONS: u16 = 900;
 
 /// A rule: static data and one function. Read `rules/mod.rs` for the list.
 pub struct Rule {
@@ -135,6 +144,9 @@ impl fmt::Debug for Rule {
 /// Where an object stood, and what there was; of a pod nothing is kept.
 type Written<'a> = (&'a Origin, Option<&'a Value>);
 
+/// Looks up the lines of a field: where its key stands, and where its value begins. Nothing for objects of a cluster.
+pub type Lines = fn(&Origin, &str) -> Option<[usize; 2]>;
+
 /// Everything that a rule may look at.
 pub struct Context<'a> {
     /// The objects.
@@ -145,6 +157,11 @@ pub struct Context<'a> {
     pub compiled: &'a Compiled,
     /// The time at which keys must be valid, in seconds since 1970.
     pub now: i64,
+    /// What comments, the command line and the configuration suppress; annotations are looked up in the objects.
+    directives: Vec<Directive>,
+    /// The lines on which the key and the value of an object's field stand.
+    lines: Option<Lines>,
+    suppressing: OnceLock<Suppressing>,
     objects: OnceLock<HashMap<&'a ObjectRef, Written<'a>, foldhash::fast::RandomState>>,
     images: OnceLock<Vec<images::ImageInUse<'a>>>,
     codes: OnceLock<Vec<Option<u16>>>,
@@ -163,6 +180,9 @@ impl<'a> Context<'a> {
             release: compiled.release,
             compiled,
             now: jiff::Timestamp::now().as_second(),
+            directives: Vec::new(),
+            lines: None,
+            suppressing: OnceLock::new(),
             objects: OnceLock::new(),
             images: OnceLock::new(),
             codes: OnceLock::new(),
@@ -172,6 +192,18 @@ impl<'a> Context<'a> {
             mirrors: OnceLock::new(),
             mirror_rules: OnceLock::new(),
         }
+    }
+
+    /// With what is suppressed besides annotations, and how to find the lines that comments are about.
+    pub fn suppressed_by(mut self, directives: Vec<Directive>, lines: Lines) -> Self {
+        self.directives = directives;
+        self.lines = Some(lines);
+        self
+    }
+
+    /// What is suppressed, and what became of it in the run so far.
+    pub fn suppressing(&self) -> &Suppressing {
+        self.suppressing.get_or_init(|| Suppressing::new(self))
     }
 
     /// Where an object stood that is known by name only, as in a refusal's causes.
@@ -240,6 +272,8 @@ pub struct Finding {
     pub origin: Origin,
     /// The field, such as `spec.scopes[0]`; empty for the object as a whole.
     pub path: String,
+    /// Where it stands, if that is not where the field does.
+    pub location: Option<Location>,
     /// What is wrong, in one line.
     pub message: String,
     /// What follows from it, in one line; the literal text of whoever refuses, where one does.
@@ -323,6 +357,7 @@ impl Finding {
             object: Arc::clone(object),
             origin,
             path: path.to_string(),
+            location: None,
             message: message.into(),
             effect: String::new(),
             help: String::new(),
@@ -437,18 +472,33 @@ pub struct Outcome {
     pub skipped: Vec<(&'static Rule, Vec<Kind>)>,
 }
 
-/// Runs the rules for which everything is there, and names the others.
+/// Runs the rules for which everything is there, and names the others. What is suppressed is marked.
 pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
     let mut outcome = Outcome::default();
+    let mut ran = Vec::new();
     for &rule in rules {
         let missing: Vec<Kind> = rule.needs.iter().copied().filter(|kind| !context.can_see(*kind)).collect();
         if missing.is_empty() {
-            (rule.check)(context, &mut outcome.findings);
-            outcome.ran += 1;
-            outcome.rules.push(rule);
+            ran.push(rule);
         } else {
             outcome.skipped.push((rule, missing));
         }
+    }
+    outcome.ran = ran.len();
+    outcome.rules.clone_from(&ran);
+    let suppressing = context.suppressing();
+    suppressing.begin(ran.iter().map(|rule| rule.code));
+    let (late, early): (Vec<_>, Vec<_>) = ran.into_iter().partition(|rule| rule.code >= ABOUT_SUPPRESSIONS);
+    for rule in early {
+        (rule.check)(context, &mut outcome.findings);
+    }
+    suppressing.apply(context, &mut outcome.findings);
+    // Which are not used is known last.
+    for rule in late.into_iter().rev() {
+        let mut findings = Vec::new();
+        (rule.check)(context, &mut findings);
+        suppressing.apply(context, &mut findings);
+        outcome.findings.append(&mut findings);
     }
     outcome.findings.iter_mut().for_each(Finding::redact);
     outcome.findings.sort_by(|a, b| {

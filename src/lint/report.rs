@@ -119,8 +119,11 @@ impl<'a> LintReport<'a> {
             };
             *count += 1;
         }
-        let located =
-            outcome.findings.iter().map(|finding| Located { finding, location: locate(finding), edits: Vec::new() });
+        let located = outcome.findings.iter().map(|finding| Located {
+            finding,
+            location: finding.location.clone().or_else(|| locate(finding)),
+            edits: Vec::new(),
+        });
         let skipped = outcome.skipped.iter().map(|(rule, missing)| Skipped {
             code: rule.id(),
             missing: missing.iter().map(|kind| kind.name()).collect(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::text::level_style;
 use crate::error::Error;
 use crate::lint::rules::RULES;
+use crate::lint::select::rules_named;
 use crate::lint::{Level, Rule};
 use crate::output::{API_VERSION, Report, Style, Table, Terminal};
 
@@ -134,11 +135,14 @@ impl Report for RulePage {
     }
 }
 
-/// By code (`IMP204`, `204`) or name.
 fn find_rule(text: &str) -> Result<&'static Rule, Error> {
-    let digits = text.trim_start_matches(['I', 'M', 'P', 'i', 'm', 'p']);
-    let found = RULES.iter().find(|rule| digits.parse() == Ok(rule.code) || rule.name == text);
-    found.copied().ok_or_else(|| {
-        Error::usage(format!("there is no rule `{text}`"), "list them with: oc imagepolicy lint --rules")
-    })
+    const HINT: &str = "list them with: oc imagepolicy lint --rules";
+    let found = rules_named(text).map_err(|unknown| Error::usage(unknown.to_string(), HINT))?;
+    match found.as_slice() {
+        [rule] => Ok(rule),
+        several => {
+            let codes: Vec<String> = several.iter().map(|rule| rule.id()).collect();
+            Err(Error::usage(format!("`{text}` names several rules: {}", codes.join(", ")), "name one of them"))
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Answer, Args};
+use super::{Answer, Args, Looked};
 use crate::commands::load::Loaded;
 use crate::commands::say;
 use crate::diff::unified_diff;
@@ -51,10 +51,8 @@ impl FixArgs {
 
 /// What is to be written, and what was found in it.
 pub(super) struct Mended {
-    /// Read with the changes.
-    pub loaded: Loaded,
-    /// What is left.
-    pub outcome: Outcome,
+    /// Read with the changes, and what is left.
+    pub looked: Looked,
     files: BTreeMap<String, (Arc<SourceFile>, String)>,
     fixed: usize,
     left: Vec<String>,
@@ -64,13 +62,14 @@ pub(super) struct Mended {
 ///
 /// # Errors
 /// [`Error::Usage`] for input that is no file of one's own.
-pub(super) fn mend(args: &mut Args, mut look: impl FnMut(&Args) -> Result<(Loaded, Outcome)>) -> Result<Mended> {
-    let (mut loaded, mut outcome) = look(args)?;
-    check_source(args, &loaded)?;
+pub(super) fn mend(args: &mut Args, look: impl Fn(&Args) -> Result<Looked>) -> Result<Mended> {
+    let mut looked = look(args)?;
+    check_source(args, &looked.loaded)?;
     let mut files: BTreeMap<String, (Arc<SourceFile>, String)> = BTreeMap::new();
     let mut fixed = 0;
     let mut left = Vec::new();
     for _ in 0..MAX_ROUNDS {
+        let Looked { loaded, outcome, .. } = &looked;
         let context = Context::new(&loaded.snapshot, &loaded.compiled);
         let findings: Vec<&Finding> = outcome.findings.iter().filter(|finding| args.fix.includes(finding)).collect();
         let fixes = findings.iter().filter_map(|finding| finding.fix.as_ref());
@@ -90,9 +89,9 @@ pub(super) fn mend(args: &mut Args, mut look: impl FnMut(&Args) -> Result<(Loade
             args.input.drafts.insert(change.source.name.clone(), text.clone());
             files.entry(change.source.name.clone()).or_insert_with(|| (change.source, String::new())).1 = text;
         }
-        (loaded, outcome) = look(args)?;
+        looked = look(args)?;
     }
-    Ok(Mended { loaded, outcome, files, fixed, left })
+    Ok(Mended { looked, files, fixed, left })
 }
 
 /// Only files of manifests are changed.

@@ -3,20 +3,26 @@
 mod catalogue;
 mod fix;
 mod output;
+mod select;
+mod suppress;
 mod text;
 
+use std::collections::HashSet;
+
+use jiff::civil::Date;
 use output::{LintFormat, Outputs};
+use select::Settings;
 
 use super::Answer;
 use super::input::{ConnectionFlags, InputArgs};
 use super::load::{Loaded, Needs};
 use crate::error::{Error, Result};
 use crate::files::spans;
+use crate::lint::baseline::Effect;
 use crate::lint::report::LintReport;
-use crate::lint::rules::RULES;
-use crate::lint::{Context, Level, Outcome};
+use crate::lint::{Context, Outcome};
 use crate::model::provenance::ObjectRef;
-use crate::snapshot::{Gap, GapReason, Kind};
+use crate::snapshot::{Gap, GapReason, Kind, Snapshot, Source};
 
 /// Find what is wrong or dangerous in the image policy of a cluster
 ///
@@ -35,8 +41,18 @@ use crate::snapshot::{Gap, GapReason, Kind};
   # Mend in the files what can be mended safely; --diff shows it first
   oc imagepolicy lint -f policies/ --fix --diff
 
+  # Only the rules about mirrors, and warnings count as well
+  oc imagepolicy lint -f policies/ --select IMP3 --strict
+
+  # What is there today is known: only what is new counts
+  oc imagepolicy lint -f policies/ --write-baseline lint-baseline.yaml
+  oc imagepolicy lint -f policies/ --baseline lint-baseline.yaml
+
   # What does a rule mean?
   oc imagepolicy lint --explain IMP204
+
+A file .imagepolicy.yaml holds the same settings for a project; docs/lint.md has its keys, and how annotations and comments
+silence a finding.
 
 Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 no answer, in every format.")]
 pub struct Args {
@@ -46,15 +62,16 @@ pub struct Args {
     /// Teach one rule: why it matters, examples, how to mend it
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
-    /// The level from which findings make the exit code 1
-    #[arg(long, value_enum, default_value = "error", value_name = "LEVEL")]
-    fail_on: FailOn,
     /// Only what concerns this namespace: its own objects and those of the cluster
     #[arg(short = 'n', long, value_name = "NAMESPACE", conflicts_with = "all_namespaces", help_heading = "Scope")]
     namespace: Option<String>,
     /// Objects of all namespaces (the default)
     #[arg(short = 'A', long, help_heading = "Scope")]
     all_namespaces: bool,
+    #[command(flatten)]
+    select: select::SelectArgs,
+    #[command(flatten)]
+    suppress: suppress::SuppressArgs,
     #[command(flatten)]
     fix: fix::FixArgs,
     #[command(flatten)]
@@ -63,27 +80,6 @@ pub struct Args {
     connection: ConnectionFlags,
     #[command(flatten)]
     output: output::LintOutputArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
-    Error,
-    Warning,
-    Info,
-    Hint,
-    Never,
-}
-
-impl FailOn {
-    fn reached_by(self, level: Level) -> bool {
-        match self {
-            Self::Error => level >= Level::Error,
-            Self::Warning => level >= Level::Warning,
-            Self::Info => level >= Level::Info,
-            Self::Hint => true,
-            Self::Never => false,
-        }
-    }
 }
 
 pub fn run(mut args: Args) -> Answer {
@@ -98,43 +94,106 @@ pub fn run(mut args: Args) -> Answer {
         crate::output::print(&catalogue::page(code)?, format, &mut terminal)?;
         return Ok(true);
     }
-    if args.fix.wants_files(outputs.has(LintFormat::Patch)) {
+    let settings = Settings::read(&args.select, &args.suppress)?;
+    args.input.default_release.clone_from(&settings.release);
+    let look = |args: &Args| look(args, &settings);
+    let mut looked = if args.fix.wants_files(outputs.has(LintFormat::Patch)) {
         let mended = fix::mend(&mut args, look)?;
         if args.fix.diff {
             let is_same = mended.show(&mut outputs.terminal())?;
-            let fails = fails(&args, &mended.outcome);
-            return Ok(is_same && !fails);
+            return Ok(is_same && !settings.fails(&mended.looked.outcome));
         }
         mended.write()?;
-        return tell(&args, &outputs, &mended.loaded, &mended.outcome);
+        mended.looked
+    } else {
+        look(&args)?
+    };
+    match looked.is_complete(&args) {
+        Ok(true) => settings.baselines.write(&args.suppress, &mut looked)?,
+        _ => args.suppress.leave_baseline(),
     }
-    let (loaded, outcome) = look(&args)?;
-    tell(&args, &outputs, &loaded, &outcome)
+    tell(&args, &settings, &outputs, &looked)
+}
+
+/// What was read, and what was found in it.
+struct Looked {
+    loaded: Loaded,
+    outcome: Outcome,
+    /// There is nothing to look at, and what to do about it.
+    nothing: Option<Error>,
+    /// Something that could not be read and that no finding tells of.
+    unseen: Option<Gap>,
+    /// What the baseline has to do with it.
+    baseline: Option<Effect>,
+    /// All that were found, those included that nobody wants to see.
+    fingerprints: HashSet<String>,
+    namespace: Option<String>,
+    today: Date,
+}
+
+impl Looked {
+    fn is_complete(&self, args: &Args) -> Answer {
+        self.loaded.require_complete(&args.input)?;
+        Ok(self.unseen.is_none())
+    }
 }
 
 /// Reads the input and runs the rules.
-fn look(args: &Args) -> Result<(Loaded, Outcome)> {
-    let loaded = Loaded::load(&args.input, &args.connection, Needs::Lint, args.namespace.as_deref())?;
+fn look(args: &Args, settings: &Settings) -> Result<Looked> {
+    let (loaded, nothing) = load(args)?;
     loaded.refuse_bare_node_files("lint")?;
-    let context = Context::new(&loaded.snapshot, &loaded.compiled);
-    let mut outcome = crate::lint::run(&context, RULES);
+    let mut directives = suppress::comments(&loaded.snapshot);
+    directives.extend(settings.directives.iter().cloned());
+    let context = Context::new(&loaded.snapshot, &loaded.compiled).suppressed_by(directives, spans::lines);
+    let today = crate::lint::suppress::today(context.now);
+    let outcome = crate::lint::run(&context, &settings.selection.rules());
+    drop(context);
+    let namespace = args.namespace.clone();
+    let unseen = unseen(&loaded, &outcome, namespace.as_deref()).cloned();
+    let fingerprints = outcome.findings.iter().map(|finding| finding.fingerprint.clone()).collect();
+    let mut looked = Looked { loaded, outcome, nothing, unseen, baseline: None, fingerprints, namespace, today };
+    looked.baseline = settings.baselines.apply(&mut looked);
+    settings.selection.filter(&mut looked.outcome.findings);
     if let Some(namespace) = &args.namespace {
         let concerns = |object: &ObjectRef| object.namespace.as_deref().is_none_or(|own| own == namespace);
-        outcome.findings.retain(|finding| concerns(&finding.object));
+        looked.outcome.findings.retain(|finding| concerns(&finding.object));
     }
-    drop(context);
-    Ok((loaded, outcome))
+    Ok(looked)
 }
 
-/// Whether what was found makes the exit code 1.
-fn fails(args: &Args, outcome: &Outcome) -> bool {
-    let mut counted = outcome.findings.iter().filter(|finding| finding.suppression.is_none());
-    counted.any(|finding| args.fail_on.reached_by(finding.level))
+/// What is to be looked at; that there is nothing of it is an answer here.
+fn load(args: &Args) -> Result<(Loaded, Option<Error>)> {
+    let nothing = |where_to_look: &str| Error::Empty {
+        message: format!("nothing in the {where_to_look} has to do with image policy"),
+        hint: "see what is there: oc get image.config,clusterimagepolicies,imagepolicies -A".into(),
+    };
+    match Loaded::load(&args.input, &args.connection, Needs::Lint, args.namespace.as_deref()) {
+        Err(empty @ Error::Empty { .. }) if args.input.overlay.is_empty() && args.input.without.is_empty() => {
+            let snapshot = Snapshot::new(Source::Manifests);
+            Ok((Loaded::of(&args.input, Needs::Lint, snapshot)?, Some(empty)))
+        }
+        Ok(loaded) => {
+            let snapshot = &loaded.snapshot;
+            let has_objects = snapshot.objects() > 0 || !snapshot.same_name_elsewhere.is_empty();
+            let place = if matches!(snapshot.source, Source::Live(_)) { "cluster" } else { "input" };
+            let is_empty = !has_objects && snapshot.node_trees.is_empty();
+            Ok((loaded, is_empty.then(|| nothing(place))))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Prints what was found, and says whether it is fine.
-fn tell(args: &Args, outputs: &Outputs, loaded: &Loaded, outcome: &Outcome) -> Answer {
-    let answer = answer(args, loaded, outcome);
+fn tell(args: &Args, settings: &Settings, outputs: &Outputs, looked: &Looked) -> Answer {
+    let Looked { loaded, outcome, nothing, .. } = looked;
+    let fails = settings.fails(outcome) || nothing.is_some() && args.select.fail_if_no_objects_found;
+    let answer = match (looked.is_complete(args), &looked.unseen) {
+        (Ok(_), Some(gap)) if !fails => Err(Error::Incomplete {
+            message: format!("not everything could be looked at: {}", gap.message),
+            hint: "mend the object: its fields have other types than the API's".into(),
+        }),
+        (complete, _) => complete.map(|_| !fails),
+    };
     let mut report = LintReport::new(outcome, loaded.snapshot.objects(), loaded.release.to_string(), |finding| {
         spans::locate(&finding.origin, &finding.path)
     });
@@ -152,21 +211,16 @@ fn tell(args: &Args, outputs: &Outputs, loaded: &Loaded, outcome: &Outcome) -> A
         if !outputs.tells_gaps() {
             loaded.say_gaps();
         }
-        say_skipped(&report);
+        match nothing {
+            Some(nothing) => {
+                super::say("note", &nothing.to_string());
+                super::say("hint", nothing.hint());
+            }
+            None => say_skipped(&report),
+        }
+        settings.baselines.tell(looked);
     };
     outputs.write(&document, beside, answer)
-}
-
-fn answer(args: &Args, loaded: &Loaded, outcome: &Outcome) -> Answer {
-    loaded.require_complete(&args.input)?;
-    let fails = fails(args, outcome);
-    match unseen(loaded, outcome, args.namespace.as_deref()) {
-        Some(gap) if !fails => Err(Error::Incomplete {
-            message: format!("not everything could be looked at: {}", gap.message),
-            hint: "mend the object: its fields have other types than the API's".into(),
-        }),
-        _ => Ok(!fails),
-    }
 }
 
 /// What is not a finding goes to stderr: skipped rules.

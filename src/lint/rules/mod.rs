@@ -60,6 +60,9 @@ mod shadowed_by_allowed;
 mod signed_and_policy;
 mod signed_registries_refused;
 mod signed_scope_replaced;
+mod suppression_expired;
+mod suppression_unused;
+mod suppression_without_reason;
 mod tag_pull_digest_mirror;
 mod too_many;
 mod unknown_field;
@@ -137,6 +140,9 @@ pub static RULES: &[&Rule] = &[
     &machine_config_too_large::RULE,
     &overlay_stale::RULE,
     &wide_scope::RULE,
+    &suppression_unused::RULE,
+    &suppression_expired::RULE,
+    &suppression_without_reason::RULE,
 ];
 
 /// A rule's page in Markdown: what `lint --explain` prints and `docs/rules` holds.

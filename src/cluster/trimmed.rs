@@ -15,13 +15,14 @@ pub(super) struct Kept(&'static str, Shape);
 
 const SCALAR: Shape = Shape(&[]);
 const CONTAINERS: Shape = Shape(&[Kept("name", SCALAR), Kept("image", SCALAR), Kept("imagePullPolicy", SCALAR)]);
+const LABELS: Shape = Shape(&[Kept("openshift.io/build.name", SCALAR)]);
 const STATUSES: Shape = Shape(&[Kept("name", SCALAR), Kept("imageID", SCALAR)]);
 
 /// What [`crate::snapshot::api::Pod`] has, and what names it.
 pub(super) const POD: [Kept; 5] = [
     Kept("apiVersion", SCALAR),
     Kept("kind", SCALAR),
-    Kept("metadata", Shape(&[Kept("name", SCALAR), Kept("namespace", SCALAR)])),
+    Kept("metadata", Shape(&[Kept("name", SCALAR), Kept("namespace", SCALAR), Kept("labels", LABELS)])),
     Kept(
         "spec",
         Shape(&[

@@ -36,14 +36,14 @@ impl Context<'_> {
 
     fn rejected_by_lists(&self, image: &ImageReference<'_>) -> Option<Vec<Provenance>> {
         let sources = &self.compiled.sources;
+        let scopes = self.scopes();
         for candidate in image.candidates() {
             let text = candidate.text();
-            let of = |entries: &[crate::compile::Entry]| entries.iter().find(|entry| *entry.text == *text).cloned();
-            if of(&sources.allowed).is_some() || self.scopes().cluster_index.position(&text).is_some() {
+            if scopes.allowed.position(&text).is_some() || scopes.cluster_index.position(&text).is_some() {
                 return None;
             }
-            if let Some(entry) = of(&sources.policy_blocked) {
-                return Some(entry.from);
+            if let Some(position) = scopes.blocked.position(&text) {
+                return sources.policy_blocked.get(position).map(|entry| entry.from.clone());
             }
         }
         let rejects = !sources.allowed.is_empty() && sources.policy_blocked.is_empty();

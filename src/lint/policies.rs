@@ -60,7 +60,8 @@ pub struct Scopes<'a> {
     pub cluster_index: ScopeIndex<'a>,
     /// Positions in the list of allowed registries that the controller uses.
     pub allowed: ScopeIndex<'a>,
-    blocked: ScopeIndex<'a>,
+    /// The same of blocked registries, as policy.json has them.
+    pub blocked: ScopeIndex<'a>,
     requirements: Requirements<'a>,
     of_tenants: HashMap<(&'a str, &'a str), usize, foldhash::fast::RandomState>,
     policies: HashMap<&'a ObjectRef, &'a Object<api::ImagePolicy>, foldhash::fast::RandomState>,

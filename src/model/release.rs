@@ -52,6 +52,12 @@ pub struct Release {
     pub asks_gate: bool,
     /// Whether signature verification is on without a feature set (4.20).
     pub signatures_by_default: bool,
+    /// Whether OpenShift ships the policy `openshift` without a feature set (4.21).
+    pub ships_policy: bool,
+    /// 4.20 keeps clusters with a policy of that name, or with mirrors, from the update to 4.21.
+    pub guards_shipped_policy: bool,
+    /// Whether every z-stream lets nodes update from an image of their own storage that the policy would reject (4.21).
+    pub updates_from_storage: bool,
     /// The version of ClusterImagePolicy and ImagePolicy that is served.
     pub policy_version: &'static str,
     /// Whether NodeDisruptionPolicy is on without a feature set (4.17).
@@ -156,6 +162,9 @@ const BASE: Release = Release {
     reads_namespace_policies: false,
     asks_gate: true,
     signatures_by_default: false,
+    ships_policy: false,
+    guards_shipped_policy: false,
+    updates_from_storage: false,
     policy_version: "v1alpha1",
     node_disruption_by_default: false,
     node_disruption: &[],
@@ -212,11 +221,19 @@ const R4_20: Release = Release {
     pki_writes_empty_keys: false,
     random_namespace_order: false,
     signatures_by_default: true,
+    guards_shipped_policy: true,
     policy_version: "v1",
     ..R4_19
 };
-const R4_21: Release =
-    Release { version: (4, 21), api: ApiGeneration::V4_21, writes_null_creation_timestamp: false, ..R4_20 };
+const R4_21: Release = Release {
+    version: (4, 21),
+    api: ApiGeneration::V4_21,
+    writes_null_creation_timestamp: false,
+    ships_policy: true,
+    guards_shipped_policy: false,
+    updates_from_storage: true,
+    ..R4_20
+};
 const R4_22: Release = Release { version: (4, 22), checks_rendered_size: true, ..R4_21 };
 const R4_23: Release = Release { version: (4, 23), api: ApiGeneration::V5_0, ..R4_22 };
 const R5_0: Release = Release { version: (5, 0), ..R4_23 };

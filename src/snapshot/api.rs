@@ -56,6 +56,17 @@ lenient! {
     ImageSpec {
         /// `registrySources`
         registry_sources: RegistrySources,
+        /// The only registries that users may import images from.
+        allowed_registries_for_import: Vec<RegistryLocation>,
+    }
+}
+lenient! {
+    /// One item of `allowedRegistriesForImport`
+    RegistryLocation {
+        /// Host and port; `*` and `?` stand for other characters.
+        domain_name: String,
+        /// Whether it may be contacted without TLS.
+        insecure: bool,
     }
 }
 lenient! {

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::{Object, Origin, api};
 use crate::model::provenance::ObjectRef;
 
+/// A label and an annotation of the pods that builds run in.
+const BUILD: &str = "openshift.io/build.name";
+
 /// A pod that has not ended.
 #[derive(Clone, Debug)]
 pub struct Pod {
@@ -15,6 +18,8 @@ pub struct Pod {
     pub origin: Origin,
     /// When it began, RFC 3339; empty where it is not known.
     pub started: Box<str>,
+    /// Whether it is one of OpenShift's builds.
+    pub is_build: bool,
     /// Its containers, init and ephemeral ones too.
     pub containers: Vec<Container>,
 }
@@ -61,7 +66,7 @@ impl Interned {
 impl Pod {
     /// Nothing of a pod that has ended: it pulls nothing any more.
     pub(super) fn of(pod: Object<api::Pod>, interned: &mut Interned) -> Option<Self> {
-        let Object { reference, value: api::Pod { spec, status }, origin, .. } = pod;
+        let Object { reference, metadata, value: api::Pod { spec, status }, origin, .. } = pod;
         if matches!(status.phase.as_str(), "Succeeded" | "Failed") {
             return None;
         }
@@ -85,6 +90,7 @@ impl Pod {
                 });
             }
         }
-        Some(Self { reference, origin, started: status.start_time.into(), containers })
+        let is_build = metadata.labels.contains_key(BUILD) || metadata.annotations.contains_key(BUILD);
+        Some(Self { reference, origin, started: status.start_time.into(), is_build, containers })
     }
 }

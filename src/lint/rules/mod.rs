@@ -4,6 +4,7 @@ mod allowed_and_blocked;
 mod atomic_entry_dropped;
 mod blocked_list_dropped;
 mod blocked_mirrored_source;
+mod blocked_payload_ignored;
 mod certificate_expiry;
 mod change_disrupts;
 mod controller_crash;
@@ -19,6 +20,7 @@ mod image_policy_broader;
 mod image_policy_escapes;
 mod image_policy_freezes;
 mod image_policy_ignored;
+mod import_list_disagrees;
 mod insecure_mirror_missing;
 mod internal_registry_not_admitted;
 mod key_file_missing;
@@ -38,18 +40,22 @@ mod mirror_without_attachments;
 mod nested_by_name_only;
 mod nested_scope_replaces;
 mod node_differs;
+mod not_effective_here;
 mod not_served;
 mod other_group;
+mod other_transports_rejected;
 mod overlay_stale;
 mod payload_exception;
 mod payload_not_admitted;
 mod payload_scope_skipped;
+mod platform_registry_not_admitted;
 mod platform_under_foreign_key;
 mod pool_not_converging;
 mod reader_too_old;
 mod registries_d_duplicate;
 mod registry_entry_refused;
 mod release_image_unreadable;
+mod reserved_name;
 mod root_of_trust;
 mod same_scope_twice;
 mod scope_inside_blocked;
@@ -67,6 +73,7 @@ mod tag_pull_digest_mirror;
 mod too_many;
 mod unknown_field;
 mod unreadable_on_node;
+mod upgrade_signatures;
 mod wide_scope;
 mod wildcard_mirror_conflict;
 
@@ -124,6 +131,11 @@ pub static RULES: &[&Rule] = &[
     &lookaside_missing::RULE,
     &payload_not_admitted::RULE,
     &internal_registry_not_admitted::RULE,
+    &platform_registry_not_admitted::RULE,
+    &other_transports_rejected::RULE,
+    &import_list_disagrees::RULE,
+    &reserved_name::RULE,
+    &blocked_payload_ignored::RULE,
     &payload_scope_skipped::RULE,
     &platform_under_foreign_key::RULE,
     &reader_too_old::RULE,
@@ -139,6 +151,8 @@ pub static RULES: &[&Rule] = &[
     &generated_edited::RULE,
     &machine_config_too_large::RULE,
     &overlay_stale::RULE,
+    &upgrade_signatures::RULE,
+    &not_effective_here::RULE,
     &wide_scope::RULE,
     &suppression_unused::RULE,
     &suppression_expired::RULE,

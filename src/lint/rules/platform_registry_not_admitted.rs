@@ -1,6 +1,6 @@
 //! IMP403
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::lint::mirrors::host;
@@ -119,8 +119,9 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             rejected.pod = pod.containers.get(*container).map(|container| (pod.reference.clone(), container.path()));
         }
     }
+    let hosts: HashSet<&str> = listed.iter().map(|entry| host(entry)).collect();
     for (registry, rejected) in registries {
-        let message = match listed.iter().any(|entry| host(entry) == registry) {
+        let message = match hosts.contains(registry.as_str()) {
             true => format!("allowedRegistries leaves out images of {} that OpenShift needs", shown(&registry)),
             false => format!("{} is in no entry of allowedRegistries", shown(&registry)),
         };

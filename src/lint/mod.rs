@@ -20,6 +20,7 @@ pub mod report;
 pub mod rules;
 pub mod select;
 pub mod suppress;
+pub mod usage;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;

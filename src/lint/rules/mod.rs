@@ -5,9 +5,12 @@ mod atomic_entry_dropped;
 mod blocked_list_dropped;
 mod blocked_mirrored_source;
 mod blocked_payload_ignored;
+mod cached_images;
 mod certificate_expiry;
 mod change_disrupts;
 mod controller_crash;
+mod coverage;
+mod dead_scope;
 mod entry_cannot_be_rewritten;
 mod field_refused;
 mod frozen;
@@ -51,6 +54,7 @@ mod payload_scope_skipped;
 mod platform_registry_not_admitted;
 mod platform_under_foreign_key;
 mod pool_not_converging;
+mod port_asymmetry;
 mod reader_too_old;
 mod registries_d_duplicate;
 mod registry_entry_refused;
@@ -72,9 +76,11 @@ mod suppression_without_reason;
 mod tag_pull_digest_mirror;
 mod too_many;
 mod unknown_field;
+mod unmatchable_scope;
 mod unreadable_on_node;
 mod upgrade_signatures;
 mod wide_scope;
+mod wildcard_apex;
 mod wildcard_mirror_conflict;
 
 use super::Rule;
@@ -105,9 +111,13 @@ pub static RULES: &[&Rule] = &[
     &image_policy_freezes::RULE,
     &nested_by_name_only::RULE,
     &atomic_entry_dropped::RULE,
+    &dead_scope::RULE,
     &unreadable_on_node::RULE,
     &payload_exception::RULE,
     &image_policy_broader::RULE,
+    &unmatchable_scope::RULE,
+    &wildcard_apex::RULE,
+    &port_asymmetry::RULE,
     &blocked_mirrored_source::RULE,
     &signed_registries_refused::RULE,
     &signed_and_policy::RULE,
@@ -154,6 +164,8 @@ pub static RULES: &[&Rule] = &[
     &upgrade_signatures::RULE,
     &not_effective_here::RULE,
     &wide_scope::RULE,
+    &coverage::RULE,
+    &cached_images::RULE,
     &suppression_unused::RULE,
     &suppression_expired::RULE,
     &suppression_without_reason::RULE,

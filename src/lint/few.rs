@@ -1,5 +1,11 @@
 //! A thousand findings of one sort help nobody: the first few are told, and the last of them counts the others.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Finding;
+use crate::model::provenance::ObjectRef;
+
 /// At most so many findings of one sort for one object.
 pub const FEW: usize = 10;
 
@@ -7,9 +13,33 @@ pub const FEW: usize = 10;
 pub fn few<T>(things: &[T]) -> impl Iterator<Item = (&T, String)> {
     let left = things.len().saturating_sub(FEW);
     things.iter().take(FEW).enumerate().map(move |(position, thing)| {
-        let more = if left > 0 && position + 1 == FEW { format!(" (and {left} more like it)") } else { String::new() };
+        let more = if left > 0 && position + 1 == FEW { more(left) } else { String::new() };
         (thing, more)
     })
+}
+
+/// The same of findings that are there already: of each object the first few stay.
+pub fn keep_few(found: Vec<Finding>) -> Vec<Finding> {
+    let mut counts: HashMap<Arc<ObjectRef>, (usize, usize), foldhash::fast::RandomState> = HashMap::default();
+    let mut kept: Vec<Finding> = Vec::new();
+    for finding in found {
+        let (count, last) = counts.entry(finding.object.clone()).or_default();
+        *count += 1;
+        if *count <= FEW {
+            *last = kept.len();
+            kept.push(finding);
+        }
+    }
+    for (count, last) in counts.into_values().filter(|(count, _)| *count > FEW) {
+        if let Some(finding) = kept.get_mut(last) {
+            finding.message.push_str(&more(count - FEW));
+        }
+    }
+    kept
+}
+
+fn more(left: usize) -> String {
+    format!(" (and {left} more like it)")
 }
 
 #[cfg(test)]

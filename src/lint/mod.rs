@@ -169,6 +169,7 @@ pub struct Context<'a> {
     unstorable: OnceLock<Vec<api::Unstorable<'a>>>,
     desired: OnceLock<Option<Truth>>,
     scopes: OnceLock<policies::Scopes<'a>>,
+    usage: OnceLock<usage::Usage>,
     mirrors: OnceLock<mirrors::Mirrors<'a>>,
     mirror_rules: OnceLock<HashMap<&'a ObjectRef, &'a [MirrorRule], foldhash::fast::RandomState>>,
 }
@@ -190,6 +191,7 @@ impl<'a> Context<'a> {
             unstorable: OnceLock::new(),
             desired: OnceLock::new(),
             scopes: OnceLock::new(),
+            usage: OnceLock::new(),
             mirrors: OnceLock::new(),
             mirror_rules: OnceLock::new(),
         }

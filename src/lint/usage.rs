@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::Context;
 use super::fix::repository;
 use crate::model::reference::{ImageReference, ReferenceError};
+use crate::model::scope_index::ScopeIndex;
 use crate::snapshot::Pod;
 
 type Set<T> = HashSet<T, foldhash::fast::RandomState>;
@@ -39,8 +40,12 @@ impl Usage {
 }
 
 impl<'a> Context<'a> {
-    /// Of pods, and for ClusterImagePolicies of what nodes pull besides.
-    pub fn usage(&self) -> Usage {
+    /// Of pods, and for ClusterImagePolicies of what nodes pull besides; put together once.
+    pub fn usage(&self) -> &Usage {
+        self.usage.get_or_init(|| self.all_usage())
+    }
+
+    fn all_usage(&self) -> Usage {
         let scopes = self.scopes();
         let mut usage = Usage::default();
         let platform = self.platform_images();
@@ -51,7 +56,7 @@ impl<'a> Context<'a> {
         for image in in_use.chain(platform.iter().map(String::as_str)).chain(pinned) {
             let Ok(reference) = ImageReference::parse_in(image, &mut scratch) else { continue };
             for candidate in reference.candidates() {
-                usage.cluster.extend(scopes.cluster_index.position(&candidate.text()));
+                usage.cluster.extend(scopes.cluster_index.find(candidate));
             }
             let (by_tag, _) =
                 usage.repositories.entry(reference.name().to_string()).or_insert_with(|| (false, image.to_string()));
@@ -77,46 +82,45 @@ impl<'a> Context<'a> {
 
 /// What decides about an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision<'s> {
+pub enum Decision {
     /// A signature is needed; the first position of the scope in [`super::policies::Scopes::cluster`], where it is one of those.
     Signature(Option<usize>),
     /// An entry of a list, or nothing: no signature is asked for.
-    Accepts(Option<&'s str>),
+    Accepts,
     /// No signature helps.
     Rejects,
 }
 
 impl<'a> Context<'a> {
     /// What the objects make of an image of pods in a namespace: by lists and policies, whatever MachineConfigs lay over them.
-    pub fn decision<'c>(&'c self, image: &ImageReference<'_>, namespace: &str, lists: &Lists<'c>) -> Decision<'c> {
+    pub fn decision(&self, image: &ImageReference<'_>, namespace: &str, lists: &Lists<'_>) -> Decision {
         let scopes = self.scopes();
         for candidate in image.candidates() {
-            let text = candidate.text();
-            if !namespace.is_empty() && scopes.tenant(namespace, &text).is_some() {
+            if !namespace.is_empty() && scopes.tenant(namespace, &candidate.text()).is_some() {
                 return Decision::Signature(None);
             }
-            if let Some(position) = scopes.cluster_index.position(&text) {
+            if let Some(position) = scopes.cluster_index.find(candidate) {
                 return Decision::Signature(Some(position));
             }
-            if lists.signed.contains(&*text) {
+            if lists.signed.find(candidate).is_some() {
                 return Decision::Signature(None);
             }
-            if lists.blocked.contains(&*text) {
+            if lists.blocked.find(candidate).is_some() {
                 return Decision::Rejects;
             }
-            if let Some(position) = scopes.allowed.position(&text) {
-                return Decision::Accepts(self.compiled.sources.allowed.get(position).map(|entry| &*entry.text));
+            if scopes.allowed.find(candidate).is_some() {
+                return Decision::Accepts;
             }
         }
-        if lists.rejects_others { Decision::Rejects } else { Decision::Accepts(None) }
+        if lists.rejects_others { Decision::Rejects } else { Decision::Accepts }
     }
 
     /// For [`Context::decision`], put together once.
     pub fn lists(&self) -> Lists<'_> {
         let sources = &self.compiled.sources;
         Lists {
-            signed: self.signed().iter().map(|signed| &*signed.scope).collect(),
-            blocked: sources.policy_blocked.iter().map(|entry| &*entry.text).collect(),
+            signed: ScopeIndex::new(self.signed().iter().map(|signed| &*signed.scope)),
+            blocked: ScopeIndex::new(sources.policy_blocked.iter().map(|entry| &*entry.text)),
             rejects_others: !sources.allowed.is_empty() && sources.policy_blocked.is_empty(),
         }
     }
@@ -125,8 +129,8 @@ impl<'a> Context<'a> {
 /// See [`Context::lists`].
 #[derive(Debug)]
 pub struct Lists<'c> {
-    signed: Set<&'c str>,
-    blocked: Set<&'c str>,
+    signed: ScopeIndex<'c>,
+    blocked: ScopeIndex<'c>,
     rejects_others: bool,
 }
 

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::reference::Candidate;
+
 type Map<'a> = HashMap<&'a str, u32, foldhash::fast::RandomState>;
 
 /// The `.example.com` of `*.example.com`.
@@ -94,6 +96,15 @@ impl<'a> ScopeIndex<'a> {
     /// The position of exactly this text.
     pub fn position(&self, scope: &str) -> Option<usize> {
         self.by_text.get(scope).map(|position| *position as usize)
+    }
+
+    /// The position of exactly the scope that a node asks for.
+    pub fn find(&self, candidate: Candidate<'_>) -> Option<usize> {
+        match candidate {
+            Candidate::Scope(scope) => self.lookup(scope),
+            Candidate::Wildcard(_) if self.by_suffix.is_empty() => None,
+            Candidate::Wildcard(_) => self.position(&candidate.text()),
+        }
     }
 
     /// Every position of the text at a position that was found, that one first.

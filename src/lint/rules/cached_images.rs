@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::lint::few::keep_few;
 use crate::lint::policies::is_shipped;
 use crate::lint::usage::{Decision, namespace};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -97,6 +98,12 @@ struct Count<'a> {
 }
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let mut found = Vec::new();
+    all(context, &mut found);
+    findings.extend(keep_few(found));
+}
+
+fn all(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let scopes = context.scopes();
     if scopes.cluster.is_empty() {
         return;

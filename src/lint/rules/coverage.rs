@@ -95,7 +95,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             total.insert(&container.image);
             let is_bare = *known.entry((own, &container.image)).or_insert_with(|| {
                 let reference = ImageReference::parse_in(&container.image, &mut scratch);
-                reference.is_ok_and(|image| matches!(context.decision(&image, own, &lists), Decision::Accepts(_)))
+                reference.is_ok_and(|image| context.decision(&image, own, &lists) == Decision::Accepts)
             });
             if is_bare {
                 bare.entry(&container.image).or_insert((pod, position));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::lint::few::keep_few;
 use crate::lint::policies::{Asked, Difference, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, shown};
 use crate::snapshot::Kind;
@@ -89,6 +90,12 @@ spec:
 };
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let mut found = Vec::new();
+    all(context, &mut found);
+    findings.extend(keep_few(found));
+}
+
+fn all(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let scopes = context.scopes();
     // Many namespaces have the same scope.
     let mut inside: HashMap<&str, Vec<Asked<'_>>, foldhash::fast::RandomState> = HashMap::default();
@@ -102,13 +109,13 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             let policies = positions.into_iter().filter_map(|position| scopes.cluster.get(position).copied());
             policies.filter(|cluster| !is_shipped(cluster.policy)).collect()
         });
-        const MOST: usize = 20;
+        const MOST: usize = 10;
         let different = || inside.iter().filter(|cluster| scopes.difference(cluster, asked) != Difference::None);
         let Some(first) = different().next() else { continue };
         let (scope, namespace) = (shown(asked.scope), shown(asked.namespace()));
-        let others = match different().take(100).count() {
+        let others = match different().take(MOST).count() {
             1 => String::new(),
-            100 => " and many more".to_string(),
+            MOST => " and many more".to_string(),
             number => format!(" and {} more", number - 1),
         };
         let message = format!("{scope} goes by this policy, but for {}{others} inside of it", shown(first.scope));

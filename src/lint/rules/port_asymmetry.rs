@@ -9,7 +9,7 @@ use crate::lint::gpg::{field, image_below};
 use crate::lint::policies::is_shipped;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, shown};
 use crate::model::provenance::{ObjectRef, Provenance};
-use crate::model::reference::{ImageReference, broader_scopes};
+use crate::model::reference::{Candidate, ImageReference, broader_scopes};
 use crate::model::scope_index::ScopeIndex;
 
 pub static RULE: Rule = Rule {
@@ -235,15 +235,14 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let scopes = context.scopes();
     let sources = &context.compiled.sources;
     let blocked = ScopeIndex::new(sources.policy_blocked.iter().map(|entry| &*entry.text));
-    let signed = context.signed_index();
-    let is_decided = |entry: &Entry<'_>, text: &str| {
-        let is_asked = || {
-            scopes.cluster_index.position(text).is_some()
-                || signed.contains_key(text)
-                || (!entry.namespace.is_empty() && scopes.tenant(entry.namespace, text).is_some())
-        };
-        let is_allowed = || scopes.allowed.position(text).is_some();
-        blocked.position(text).is_some() || is_asked() || (entry.what == What::Allowed && is_allowed())
+    let signed = ScopeIndex::new(context.signed().iter().map(|signed| &*signed.scope));
+    let is_decided = |entry: &Entry<'_>, candidate: Candidate<'_>| {
+        let is_of_tenant = || scopes.tenant(entry.namespace, &candidate.text()).is_some();
+        blocked.find(candidate).is_some()
+            || scopes.cluster_index.find(candidate).is_some()
+            || signed.find(candidate).is_some()
+            || (!entry.namespace.is_empty() && is_of_tenant())
+            || (entry.what == What::Allowed && scopes.allowed.find(candidate).is_some())
     };
     let rejects_others = !sources.allowed.is_empty() && sources.policy_blocked.is_empty();
     let mut told: Vec<(Entry<'_>, String, &Used<'_>)> = Vec::new();
@@ -271,14 +270,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 () if is_below(path, rest) => missing.as_str(),
                 () => return None,
             };
-            let mut around = broader_scopes(name);
-            let is_allowed = |text: &str| scopes.allowed.position(text).is_some();
-            let is_covered = is_decided(&entry, name) || around.any(|broader| is_decided(&entry, &broader.text()));
+            let lookup = || [Candidate::Scope(name)].into_iter().chain(broader_scopes(name));
+            let is_covered = lookup().any(|candidate| is_decided(&entry, candidate));
             // Nodes reject what is not allowed anyway.
-            let is_rejected = entry.what != What::Allowed
-                && rejects_others
-                && !is_allowed(name)
-                && !broader_scopes(name).any(|broader| is_allowed(&broader.text()));
+            let is_allowed = || lookup().any(|candidate| scopes.allowed.find(candidate).is_some());
+            let is_rejected = entry.what != What::Allowed && rejects_others && !is_allowed();
             (!is_covered && !is_rejected).then_some((missing, used))
         });
         if let Some((missing, used)) = hit {

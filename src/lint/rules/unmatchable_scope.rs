@@ -172,9 +172,9 @@ fn of_policies<'a>(context: &Context<'a>) -> Vec<Place<'a>> {
             (Some(position), _) => usage.of_tenant(position),
             (None, _) => false,
         };
-        let by_usage = || usage.as_ref().filter(|usage| !is_used(usage)).and_then(|usage| of_usage(usage, asked.scope));
+        let by_usage = || usage.filter(|usage| !is_used(usage)).and_then(|usage| of_usage(usage, asked.scope));
         let why = match unmatchable(asked.scope) {
-            Some(Unmatchable::NotExpanded(_)) if usage.as_ref().is_some_and(is_used) => None,
+            Some(Unmatchable::NotExpanded(_)) if usage.is_some_and(is_used) => None,
             Some(why) => Some(Why::Text(why)),
             None => by_usage(),
         };

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::lint::few::keep_few;
 use crate::lint::gpg::field;
 use crate::lint::policies::is_shipped;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
@@ -83,6 +84,12 @@ spec:
 };
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let mut found = Vec::new();
+    all(context, &mut found);
+    findings.extend(keep_few(found));
+}
+
+fn all(context: &Context<'_>, findings: &mut Vec<Finding>) {
     top_level(context, findings);
     insecure(context, findings);
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::lint::few::keep_few;
 use crate::lint::fix::{self, Fix};
 use crate::lint::policies::{Scopes, is_shipped};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, shown};
@@ -107,6 +108,12 @@ struct Wildcard<'a> {
 }
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let mut found = Vec::new();
+    all(context, &mut found);
+    findings.extend(keep_few(found));
+}
+
+fn all(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let hosts = context.can_see(Kind::Pod).then(|| hosts(context));
     of_policies(context, hosts.as_ref(), findings);
     of_lists(context, hosts.as_ref(), findings);

@@ -257,7 +257,7 @@ fn finding(place: &Place<'_>, more: &str) -> Finding {
         }
     };
     let effect = match place.what {
-        What::Policy => "the policy holds for no image because of it: they are pulled by what else is in force",
+        What::Policy => "it holds for no image: those that it is meant for are pulled by whatever else is in force",
         What::Allowed => "it lets nothing in",
         What::Blocked => "it blocks nothing",
         What::Insecure => "TLS is asked for as if it were not there",

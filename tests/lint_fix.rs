@@ -105,6 +105,7 @@ spec:
     rootOfTrust:
       policyType: PublicKey
       publicKey: {keyData: SOME_KEY}
+    signedIdentity: {matchPolicy: MatchRepository}
 ";
 
 fn write(directory: &Path) -> String {

@@ -20,6 +20,8 @@ pub struct Usage {
     tenants: Set<usize>,
     /// Repositories, whether some pod asks for them by tag, and an image.
     repositories: Map<String, (bool, String)>,
+    /// Hosts without their port, and with a colon behind them where they are named with one.
+    hosts: Set<String>,
 }
 
 impl Usage {
@@ -31,6 +33,17 @@ impl Usage {
     /// The same of ImagePolicies, with images of pods in its namespace.
     pub fn of_tenant(&self, position: usize) -> bool {
         self.tenants.contains(&position)
+    }
+
+    /// Whether the registry is in use under a name that the scope just misses: with a port, or without what a wildcard stands for.
+    pub fn just_misses(&self, scope: &str) -> bool {
+        match scope.strip_prefix("*.") {
+            Some(domain) => self.hosts.contains(domain),
+            None => {
+                let host = scope.split('/').next().unwrap_or_default();
+                !host.contains(':') && self.hosts.contains(&format!("{host}:"))
+            }
+        }
     }
 
     /// An image of a repository that is in use, and whether any is asked for by tag.
@@ -57,6 +70,16 @@ impl<'a> Context<'a> {
             let Ok(reference) = ImageReference::parse_in(image, &mut scratch) else { continue };
             for candidate in reference.candidates() {
                 usage.cluster.extend(scopes.cluster_index.find(candidate));
+            }
+            // `a.io`, and `a.io:` where it has a port.
+            let (host, end) = match reference.host().split_once(':') {
+                Some((host, _)) => (host, reference.host().len().min(host.len() + 1)),
+                None => (reference.host(), reference.host().len()),
+            };
+            for host in [host, reference.host().get(..end).unwrap_or_default()] {
+                if !usage.hosts.contains(host) {
+                    usage.hosts.insert(host.to_string());
+                }
             }
             let (by_tag, _) =
                 usage.repositories.entry(reference.name().to_string()).or_insert_with(|| (false, image.to_string()));

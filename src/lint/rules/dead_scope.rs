@@ -45,6 +45,28 @@ spec:
             fires: false,
             release: "4.20",
             manifests: r#"
+# IMP217 and IMP218 say why these match nothing.
+apiVersion: config.openshift.io/v1
+kind: ClusterImagePolicy
+metadata: {name: team}
+spec:
+  scopes: ["*.example.com", registry.example.net]
+  policy:
+    rootOfTrust: {policyType: PublicKey, publicKey: {keyData: SOME_KEY}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  containers:
+    - {name: web, image: "example.com/team/web:v1"}
+    - {name: log, image: "registry.example.net:5000/team/log:v1"}
+"#,
+        },
+        Example {
+            fires: false,
+            release: "4.20",
+            manifests: r#"
 apiVersion: config.openshift.io/v1
 kind: ClusterImagePolicy
 metadata: {name: team}
@@ -81,10 +103,12 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                     || scopes.tenant(namespace, asked.scope).is_some_and(|position| usage.of_tenant(position))
             }
         };
-        // Other rules say why: it can match nothing, images have digests, or it names a mirror.
+        // Other rules say why: it can match nothing, images have digests or a port, they are at the
+        // domain of a wildcard, or the scope names a mirror.
         let is_told = unmatchable(asked.scope).is_some()
             || repository(asked.scope).is_some_and(|name| usage.of_repository(name).is_some_and(|(_, by_tag)| !by_tag))
-            || mirrors.contains(asked.scope);
+            || mirrors.contains(asked.scope)
+            || usage.just_misses(asked.scope);
         !is_used && !is_told && !is_shipped(asked.policy)
     };
     let dead: Vec<&Asked<'_>> = scopes.cluster.iter().chain(&scopes.tenants).filter(is_dead).collect();

@@ -30,6 +30,10 @@ pub const CONFIGURATION_KIND: &str = "LintConfiguration";
 /// What the command line is called as an object, in findings about what it suppresses.
 pub const COMMAND_LINE_KIND: &str = "CommandLine";
 
+/// So many rules are read of one annotation or comment.
+const MOST_RULES: usize = 100;
+/// What stands for the rest.
+const AND_MORE: &str = "…";
 /// Longer reasons are cut: each is told with every finding that it silences.
 const LONGEST_REASON: usize = 300;
 
@@ -72,7 +76,24 @@ pub fn annotation(text: &str) -> Vec<Entry> {
             in_entry = true;
         }
     }
-    entries.iter_mut().for_each(Entry::tidy);
+    bounded(entries)
+}
+
+/// Tidied, and no more than anybody reads.
+fn bounded(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut room = MOST_RULES;
+    for (index, entry) in entries.iter_mut().enumerate() {
+        entry.tidy();
+        room = match room.checked_sub(entry.rules.len().max(1)) {
+            Some(left) => left,
+            None => {
+                entry.rules.truncate(room);
+                entry.rules.push(AND_MORE.into());
+                entries.truncate(index + 1);
+                break;
+            }
+        };
+    }
     entries
 }
 
@@ -118,9 +139,7 @@ pub fn comment(text: &str) -> Vec<Entry> {
     if rules.len() < head.len() && rules.split(',').all(|rule| !rule.trim().contains(char::is_whitespace)) {
         return annotation(text);
     }
-    let mut entry = entry_in_words(text);
-    entry.tidy();
-    vec![entry]
+    bounded(vec![entry_in_words(text)])
 }
 
 /// `A, B reason`, with `:` or `-` in between if somebody likes.
@@ -412,6 +431,9 @@ fn check(directive: &Directive, today: Date) -> (State, Vec<&'static Rule>) {
     let faulty = |why: String| (State::Faulty(why), Vec::new());
     if directive.said.is_empty() {
         return faulty("it names no rule".into());
+    }
+    if directive.said == AND_MORE {
+        return faulty(format!("it names more than {MOST_RULES} rules, and the rest is not read"));
     }
     let rules = match rules_named(&directive.said) {
         Ok(rules) => rules,

@@ -46,6 +46,14 @@ impl<'a> Place<'a> {
     }
 }
 
+/// `1 other mirror`, `3 other mirrors`; `all` counts the one that is named already.
+pub fn others(all: usize, what: &str) -> String {
+    match all.saturating_sub(1) {
+        1 => format!("1 other {what}"),
+        more => format!("{more} other {what}s"),
+    }
+}
+
 /// Host and port of a name.
 pub fn host(name: &str) -> &str {
     name.split_once('/').map_or(name, |(host, _)| host)

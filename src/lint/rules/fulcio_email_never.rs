@@ -1,5 +1,6 @@
 //! IMP310
 
+use crate::lint::mirrors::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::go_text::quote;
 
@@ -83,12 +84,12 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let scope = policy.value.spec.scopes.first().map(String::as_str).unwrap_or_default();
-        let others = match policy.value.spec.scopes.len() {
+        let more = match policy.value.spec.scopes.len() {
             0 | 1 => String::new(),
-            more => format!(" and {} other scopes", more - 1),
+            all => format!(" and {}", others(all, "scope")),
         };
         let effect = format!(
-            "nodes reject every image in {}{others}, however it is signed: {}",
+            "nodes reject every image in {}{more}, however it is signed: {}",
             shown(scope),
             quote(&format!("Required email {} not found (got [])", quote(email)))
         );

@@ -107,7 +107,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 finding.related(&set.reference, format!("spec.imageDigestMirrors[{index}].source"), "the same source");
         }
         if shared.is_empty() {
-            finding = finding.related(&first.reference, "", "an ImageDigestMirrorSet");
+            finding = finding.related(&first.reference, "spec.imageDigestMirrors", "an ImageDigestMirrorSet");
         }
         findings.push(finding);
     }

@@ -115,10 +115,9 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             let list = format!("{SOURCES}.allowedRegistries");
             let mut finding = rejected(image, position, &path, message);
             let allow = fix::append(&image.reference, &list, registry);
-            finding.help = format!("allow it for nodes as well:\n{allow}\n{}", finding.help);
+            finding.help = format!("allow it for nodes as well:\n{allow}\nor {}", finding.help);
             findings.push(finding.related(&image.reference, list, "the registries that are allowed"));
-        }
-        if location.insecure && !insecure.has_some(registry) {
+        } else if location.insecure && !insecure.has_some(registry) {
             let message = format!("{name} is insecure for imports, and not in insecureRegistries");
             let list = format!("{SOURCES}.insecureRegistries");
             let help = match insecure.is_set {
@@ -149,7 +148,7 @@ fn rejected(image: &Object<api::Image>, position: usize, path: &str, message: St
     let is_only = image.value.spec.allowed_registries_for_import.len() == 1;
     let (help, mend) = match is_only {
         // An empty list allows every registry.
-        true => ("or name other registries for import".to_string(), None),
+        true => ("name other registries for import".to_string(), None),
         false => (format!("take it out of the registries for import:\n{}", mend.commands().join("\n")), Some(mend)),
     };
     let mut finding = Finding::new(&RULE, image, path, message)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lint::mirrors::{Place, host};
+use crate::lint::mirrors::{Place, host, others};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::scope_index::ScopeIndex;
 use crate::snapshot::Kind;
@@ -82,11 +82,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
     for (place, of_source, mirrors) in hosts.into_values() {
         let (mirror, source) = (shown(place.mirror), shown(&place.rule.source));
-        let others = match mirrors {
+        let more = match mirrors {
             1 => String::new(),
-            more => format!(", nor are {} other mirrors there", more - 1),
+            more => format!(", nor {} there", others(more, "mirror")),
         };
-        let message = format!("{source} is insecure, and its mirror {mirror} is not in insecureRegistries{others}");
+        let message = format!("{source} is insecure, and its mirror {mirror} is not in insecureRegistries{more}");
         let effect = "if the mirror has no TLS or an unknown certificate, as the source, nodes cannot pull from it";
         let entry = host(place.mirror);
         let mend =

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lint::mirrors::Place;
+use crate::lint::mirrors::{Place, others};
 use crate::lint::policies::Asked;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::go_text::quote;
@@ -95,11 +95,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
     for Group { first, asked, mirrors } in groups.into_values() {
         let (mirror, source) = (shown(first.mirror), shown(&first.rule.source));
-        let others = match mirrors.len() {
+        let more = match mirrors.len() {
             1 => String::new(),
-            more => format!(", nor {} other mirrors there", more - 1),
+            more => format!(", nor {} there", others(more, "mirror")),
         };
-        let message = format!("the mirror {mirror} may not have the signatures of {source}{others}");
+        let message = format!("the mirror {mirror} may not have the signatures of {source}{more}");
         let effect = format!(
             "nodes that get an image there reject it where its signature was not copied, even if the source has one: {}",
             quote("A signature was required, but no signature exists")

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::lint::mirrors::{Place, host};
+use crate::lint::mirrors::{Place, host, others};
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::ObjectRef;
 use crate::model::reference::ImageReference;
 use crate::model::scope_index::ScopeIndex;
-use crate::snapshot::{Kind, Sync};
+use crate::snapshot::Kind;
 use std::sync::Arc;
 
 pub static RULE: Rule = Rule {
@@ -75,7 +75,7 @@ spec:
 const ALLOWED: &str = "spec.registrySources.allowedRegistries";
 
 /// The mirrors of one host that are not allowed.
-struct Host<'c, 'a> {
+pub(super) struct Host<'c, 'a> {
     first: &'c Place<'a>,
     mirrors: BTreeSet<&'a str>,
     /// The first pod that names it, and how many do.
@@ -90,24 +90,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     if listed.is_empty() {
         return;
     }
-    let allowed = ScopeIndex::new(listed.iter().map(String::as_str));
-    let mut known: HashMap<&str, bool, foldhash::fast::RandomState> = HashMap::default();
-    let mut allows_some =
-        |name| *known.entry(name).or_insert_with(|| allowed.contains(name) || !allowed.nested_in(name).is_empty());
-    let mut hosts: BTreeMap<&str, Host<'_, '_>> = BTreeMap::new();
-    for place in &context.mirrors().places {
-        if allows_some(place.mirror) || !allows_some(&place.rule.source) {
-            continue;
-        }
-        let new = || Host {
-            first: place,
-            mirrors: BTreeSet::new(),
-            pod: None,
-            pods: 0,
-            witness: format!("{}/app:latest", place.mirror),
-        };
-        hosts.entry(place.host()).or_insert_with(new).mirrors.insert(place.mirror);
-    }
+    let mut hosts = left_out(context, listed);
     if hosts.is_empty() {
         return;
     }
@@ -125,15 +108,12 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         }
         group.pods += used.count;
     }
-    // Who names a mirror is seen in a running cluster only.
-    let is_unused =
-        |group: &Host| group.pods == 0 && context.snapshot.sync() == Sync::Live && context.snapshot.has_read(Kind::Pod);
     for (name, group) in &hosts {
-        let others = match group.mirrors.len() {
+        let more = match group.mirrors.len() {
             1 => String::new(),
-            more => format!(", nor are {} other mirrors at {}", more - 1, shown(name)),
+            more => format!(", nor {} at {}", others(more, "mirror"), shown(name)),
         };
-        let message = format!("the mirror {} is in no entry of allowedRegistries{others}", shown(group.first.mirror));
+        let message = format!("the mirror {} is in no entry of allowedRegistries{more}", shown(group.first.mirror));
         let effect = match group.pods {
             0 => "what names the mirror itself is rejected: catalogs that oc-mirror makes, image streams imported from it; \
                   images that are asked for by the source's name are still pulled from it"
@@ -153,6 +133,29 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             finding = finding.related(pod, path, "names the mirror");
         }
         finding.witness = ImageReference::parse(&group.witness).ok().map(|witness| witness.as_str().to_string());
-        findings.push(if is_unused(group) { finding.level(Level::Info) } else { finding });
+        findings.push(finding);
     }
+}
+
+/// Hosts of mirrors that are not allowed, while what they mirror is.
+pub(super) fn left_out<'c, 'a>(context: &'c Context<'a>, listed: &[String]) -> BTreeMap<&'c str, Host<'c, 'a>> {
+    let allowed = ScopeIndex::new(listed.iter().map(String::as_str));
+    let mut known: HashMap<&str, bool, foldhash::fast::RandomState> = HashMap::default();
+    let mut allows_some =
+        |name| *known.entry(name).or_insert_with(|| allowed.contains(name) || !allowed.nested_in(name).is_empty());
+    let mut hosts: BTreeMap<&'c str, Host<'c, 'a>> = BTreeMap::new();
+    for place in &context.mirrors().places {
+        if allows_some(place.mirror) || !allows_some(&place.rule.source) {
+            continue;
+        }
+        let new = || Host {
+            first: place,
+            mirrors: BTreeSet::new(),
+            pod: None,
+            pods: 0,
+            witness: format!("{}/app:latest", place.mirror),
+        };
+        hosts.entry(place.host()).or_insert_with(new).mirrors.insert(place.mirror);
+    }
+    hosts
 }

@@ -101,7 +101,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             Finding::new(&RULE, policy, "", "builds run here, and builds ask no policy for signatures")
                 .effect("base images of builds are pulled unsigned; what builds push is checked when nodes pull it, like any image")
                 .help("sign what builds push, and restrict their sources with registrySources of Image/cluster, which builds go by")
-                .related(&build.reference, "", "a build")
+                .related(&build.reference, "metadata.name", "a build")
                 .level(Level::Info),
         );
     }

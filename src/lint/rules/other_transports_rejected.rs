@@ -109,7 +109,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let finding = Finding::new(&RULE, image, ALLOWED, message)
             .effect("builds take their base images from the listed registries only; a custom build that reads images from storage, a directory or an archive is rejected")
             .help("list the registries of base images; give custom builds a policy.json of their own")
-            .related(&first.reference, "", "a build")
+            .related(&first.reference, "metadata.name", "a build")
             .level(Level::Info);
         findings.push(finding);
     }

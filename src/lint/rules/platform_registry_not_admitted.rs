@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::mirror_not_allowed;
 use crate::lint::mirrors::host;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::{ObjectRef, Provenance};
@@ -105,11 +106,13 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             }
         }
     }
+    let mirrors = mirror_not_allowed::left_out(context, listed);
     for used in context.images_in_use() {
         let mut of_platform = used.pods.iter().filter(|(pod, _)| is_platform(pod.reference.namespace.as_deref()));
         let Some((pod, container)) = of_platform.next() else { continue };
         let Ok(reference) = ImageReference::parse(used.image) else { continue };
-        if is_told_elsewhere(context, &reference) || !is_left_out(&reference) {
+        if is_told_elsewhere(context, &reference) || mirrors.contains_key(reference.host()) || !is_left_out(&reference)
+        {
             continue;
         }
         let rejected = registries.entry(reference.host().to_string()).or_default();
@@ -162,7 +165,7 @@ fn is_platform(namespace: Option<&str>) -> bool {
     })
 }
 
-/// The release itself is IMP401's, the internal registry IMP402's.
+/// The release itself is IMP401's, the internal registry IMP402's; mirrors are IMP303's.
 fn is_told_elsewhere(context: &Context<'_>, image: &ImageReference<'_>) -> bool {
     let payload = context.compiled.payload.as_ref();
     let repository = payload.and_then(|payload| payload.repository.as_deref());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::lint::mirrors::others;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
 use crate::model::provenance::ObjectRef;
 use crate::model::reference::ImageReference;
@@ -184,14 +185,14 @@ impl Source {
 
 fn finding(context: &Context<'_>, object: &Arc<ObjectRef>, path: &str, source: Source) -> Finding {
     let Source { name, is_blocked, mirror, first, images, pods } = source;
-    let others = if images > 1 { format!(" and {} other images", images - 1) } else { String::new() };
+    let more = if images > 1 { format!(" and {}", others(images, "image")) } else { String::new() };
     let by = match pods {
         0 => "a policy's scope names".to_string(),
         1 => "a pod asks for".to_string(),
         pods => format!("{pods} pods ask for"),
     };
     let message =
-        format!("{} is mirrored for digests only, and {by} {}{others} by tag", shown(&name), shown(&first.image));
+        format!("{} is mirrored for digests only, and {by} {}{more} by tag", shown(&name), shown(&first.image));
     let effect = match is_blocked {
         true => "such a pull fails: the mirrors are passed over, and nodes may not contact the source",
         false => {

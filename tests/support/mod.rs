@@ -3,6 +3,7 @@
 
 pub mod controlplane;
 pub mod faulty;
+pub mod json_schema;
 pub mod operator;
 pub mod proxy;
 pub mod reference;

@@ -75,13 +75,13 @@ fn whereabouts(report: &LintReport<'_>, located: &Located<'_>) -> String {
     }
 }
 
-/// A code span in a table.
+/// Code in a table. In a code span a bar ends the cell, and a backslash before it does not always help.
 fn code(text: &str) -> String {
     let text = clean(text);
-    let fence = "`".repeat(longest_run(&text, '`') + 1);
-    let room = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    // In a table, a bar ends the cell even within code.
-    format!("{fence}{room}{}{room}{fence}", text.replace('|', "\\|"))
+    match text.contains(['`', '|', '\\']) {
+        true => format!("<code>{}</code>", escaped(&text)),
+        false => format!("`{text}`"),
+    }
 }
 
 /// Prose in which nothing is markup, a link or a mention of somebody.
@@ -98,7 +98,9 @@ fn escaped(text: &str) -> String {
             '@' | '#' => escaped.extend([c, '<', '!', '-', '-', '-', '-', '>']),
             ':' if rest.peek() == Some(&'/') => escaped.push_str(":<!---->"),
             '.' if ends_with_www(&escaped) => escaped.push_str("<!---->."),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '~' | '!' | '$' => escaped.extend(['\\', c]),
+            '\\' => escaped.push_str("&#92;"),
+            '|' => escaped.push_str("&#124;"),
+            '`' | '*' | '_' | '{' | '}' | '[' | ']' | '~' | '!' | '$' => escaped.extend(['\\', c]),
             _ => escaped.push(c),
         }
     }
@@ -127,14 +129,14 @@ mod tests {
     fn texts_are_no_markup() {
         for (text, expected) in [
             ("registry.example.com/team is not `ok`", r"registry.example.com/team is not \`ok\`"),
-            ("a|b\n| c", r"a\|b\\u\{a\}\| c"),
+            ("a|b\n| c", r"a&#124;b&#92;u\{a\}&#124; c"),
             ("<script> &amp;", "&lt;script&gt; &amp;amp;"),
             ("[x](https://evil)", r"\[x\](https:<!---->//evil)"),
             ("WWW.evil @all #1", "WWW<!---->.evil @<!---->all #<!---->1"),
         ] {
             assert_eq!(escaped(text), expected);
         }
-        for (text, expected) in [("a", "`a`"), ("a|b", r"`a\|b`"), ("`a``b", "``` `a``b ```")] {
+        for (text, expected) in [("a", "`a`"), ("a\\|b", "<code>a&#92;&#124;b</code>"), ("`a", r"<code>\`a</code>")] {
             assert_eq!(code(text), expected);
         }
     }

@@ -400,7 +400,7 @@ fn hostile_texts_are_no_markup() {
         let comment = rendered("markdown", &case.report());
         let (table, details) = comment.split_once("<details>").unwrap();
         for row in table.lines().filter(|line| line.starts_with("| ")) {
-            let message = &cells(row)[4];
+            let message = cells(row)[4].replace("\\[", "").replace("\\]", "");
             for markup in ["<script", "<img", " [", "](http", "@e", " #1", "www.", "https://"] {
                 assert!(!message.contains(markup), "{markup} in {message}");
             }

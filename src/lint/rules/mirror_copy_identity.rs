@@ -116,7 +116,7 @@ struct Copies<'c, 'a> {
 }
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
-    let copies = match context.snapshot.has_read(Kind::Pod) {
+    let copies = match context.has_all(Kind::Pod) {
         true => copies_in_use(context),
         false => copies_in_scopes(context),
     };

@@ -85,7 +85,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     if mirrors.places.is_empty() {
         return;
     }
-    let sees_pods = context.snapshot.has_read(Kind::Pod);
+    let sees_pods = context.has_all(Kind::Pod);
     let mut asked_for: HashSet<String, foldhash::fast::RandomState> = HashSet::default();
     for used in context.images_in_use() {
         let Ok(reference) = ImageReference::parse(used.image) else { continue };

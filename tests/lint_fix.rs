@@ -139,7 +139,13 @@ fn safe_fixes_are_written_and_nothing_else_changes() {
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
 
     let risky = run(&["lint", "-f", &path, "--unsafe-fixes", "--release", "5.1"]);
-    assert_eq!(fs::read_to_string(&path).unwrap(), expected.replace("      - quay.io/pub        # why?\n", ""));
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        expected.replace("      - quay.io/pub        # why?\n", "").replace(
+            "      - \"registry.example.com\"\n",
+            "      - \"registry.example.com\"\n      - \"registry.access.redhat.com\"\n      - \"registry.redhat.io\"\n"
+        )
+    );
     assert!(!stdout(&risky).contains("IMP204"), "{}", stdout(&risky));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside the file");
 }
@@ -192,4 +198,52 @@ fn several_files_are_fixed_together() {
     assert_eq!(fixed.status.code(), Some(0), "{}{}", stdout(&fixed), stderr(&fixed));
     assert!(!fs::read_to_string(directory.path().join("image.yaml")).unwrap().contains("pub"));
     assert!(!fs::read_to_string(directory.path().join("policy.yaml")).unwrap().contains("twice"));
+}
+
+/// The same file under two names is one file; two files with the same object are not.
+#[test]
+fn a_file_may_be_named_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(directory.path());
+    let before = fs::read_to_string(&path).unwrap();
+    std::os::unix::fs::symlink("a.yaml", directory.path().join("z.yaml")).unwrap();
+    let copy = directory.path().join("copy.yaml");
+    fs::write(&copy, &before).unwrap();
+    let all = directory.path().to_str().unwrap();
+    let copied = run(&["lint", "-f", all, "--fix", "--release", "4.20"]);
+    assert_eq!(copied.status.code(), Some(2));
+    assert!(stderr(&copied).contains("no file is changed"), "{}", stderr(&copied));
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(fs::read_to_string(&copy).unwrap(), before);
+    fs::remove_file(&copy).unwrap();
+    let fixed = run(&["lint", "-f", all, "-f", &path, "--fix", "--release", "4.20"]);
+    assert_eq!(fixed.status.code(), Some(1), "{}", stderr(&fixed));
+    assert!(!fs::read_to_string(&path).unwrap().contains("twice"));
+    assert!(directory.path().join("z.yaml").is_symlink());
+}
+
+/// Where there is no answer, or a report cannot be written, no file is changed either.
+#[test]
+fn files_change_only_where_everything_else_goes_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(directory.path());
+    let before = fs::read_to_string(&path).unwrap();
+    let all = directory.path().to_str().unwrap();
+    for arguments in [
+        &["-o", "sarif=/nonexistent/x.sarif"][..],
+        &["-o", &format!("json={path}")],
+        &["--write-baseline", "/nonexistent/b.yaml"],
+        &["--require-complete"],
+        &["--diff", "-o", "json"],
+    ] {
+        let output = run(&[&["lint", "-f", all, "--release", "4.20", "--fix"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(fs::read_to_string(&path).unwrap(), before, "{arguments:?}");
+    }
+    // Without --fix, either: a report over a file that the directory holds.
+    let output = run(&["lint", "-f", all, "-o", &format!("json={path}")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("would take its place"), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }

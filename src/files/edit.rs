@@ -3,7 +3,7 @@
 //! Every change is proved before anybody sees it: the new text is parsed, and must say exactly what the old one says with the edits
 //! made. What cannot be proved (an anchor that others use, a layout that this module does not understand) is left to a person.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -137,6 +137,8 @@ type InFile<'e> = (Arc<SourceFile>, Vec<(&'e Edit, Place)>);
 struct Changes<'e> {
     range: Range<usize>,
     of_fields: BTreeMap<Vec<Step>, Vec<&'e Operation>>,
+    /// Fields that get another name: taken out under one, set under the other.
+    renamed: BTreeMap<Vec<Step>, Vec<Step>>,
 }
 
 impl<'e> Changes<'e> {
@@ -170,6 +172,21 @@ fn prove_file(source: Arc<SourceFile>, edits: &[(&Edit, Place)]) -> Result<FileE
         let operations = changes.of_fields.entry(place.steps(edit.operation.path())).or_default();
         if !operations.contains(&&edit.operation) {
             operations.push(&edit.operation);
+        }
+    }
+    for pair in edits.windows(2) {
+        let [(first, place), (second, _)] = pair else { continue };
+        let (Operation::Remove { value: before, .. }, Operation::Set { value: after, .. }) =
+            (&first.operation, &second.operation)
+        else {
+            continue;
+        };
+        let [from, to] = [first, second].map(|edit| place.steps(edit.operation.path()));
+        let is_name = first.object == second.object
+            && before == after
+            && matches!((from.split_last(), to.split_last()), (Some((_, a)), Some((_, b))) if a == b);
+        if let Some(changes) = documents.get_mut(&place.document.start).filter(|_| is_name) {
+            changes.renamed.insert(from, to);
         }
     }
     let read = |text: &str| yaml::documents(text, &Budget::default());
@@ -409,8 +426,13 @@ impl Writer<'_> {
         // Entries that go out of one list or map go together.
         let mut removed: BTreeMap<&[Step], Vec<&Step>> = BTreeMap::new();
         let mut appended: BTreeMap<&[Step], Vec<&Value>> = BTreeMap::new();
+        let new_names: HashSet<&Vec<Step>> = changes.renamed.values().collect();
         for (path, operation) in changes.iter() {
             match operation {
+                Operation::Remove { .. } if changes.renamed.contains_key(path) => {
+                    edits.push(self.rename(root, path, changes.renamed.get(path)?)?);
+                }
+                Operation::Set { .. } if new_names.contains(path) => {}
                 Operation::Remove { .. } | Operation::Delete => {
                     let (last, around) = path.split_last()?;
                     removed.entry(around).or_default().push(last);
@@ -507,13 +529,22 @@ impl Writer<'_> {
         let runs = positions.chunk_by(|a, b| a + 1 == *b);
         if flow {
             let run = |run: &[usize]| {
+                let own: Option<Vec<_>> = run.iter().map(|position| self.own_line(parts.get(*position)?)).collect();
+                if let Some(lines) = own {
+                    return Some(lines.into_iter().map(gone).collect());
+                }
                 let (first, last) = (*run.first()?, *run.last()?);
-                Some(gone(match first.checked_sub(1) {
+                let range = match first.checked_sub(1) {
                     Some(before) => parts.get(before)?.end..parts.get(last)?.end,
                     None => parts.first()?.start..parts.get(last + 1)?.start,
-                }))
+                };
+                // A comment beside entries could be about any of them.
+                let taken = self.text.get(range.clone())?;
+                let rest = self.text.get(range.end..self.line_end(range.end))?.trim_start_matches([' ', '\t', ',']);
+                let is_commented = taken.contains('\n') && (taken.contains('#') || rest.starts_with('#'));
+                (!is_commented).then(|| vec![gone(range)])
             };
-            return runs.map(run).collect();
+            return Some(runs.map(run).collect::<Option<Vec<_>>>()?.concat());
         }
         let mut edits = Vec::new();
         for position in positions {
@@ -538,6 +569,16 @@ impl Writer<'_> {
             edits.push(gone(first..next.start));
         }
         Some(edits)
+    }
+
+    /// The line of an entry of a flow list or map that has it for itself, but for the comma behind it and a comment.
+    fn own_line(&self, part: &Range<usize>) -> Option<Range<usize>> {
+        let line = self.line_start(part.start)..self.next_line(part.end);
+        let is_first = self.text.get(line.start..part.start)?.trim().is_empty();
+        let behind = self.text.get(part.end..line.end)?.trim_start().strip_prefix(',')?;
+        let is_last =
+            behind.trim().is_empty() || (behind.starts_with([' ', '\t']) && behind.trim_start().starts_with('#'));
+        (is_first && is_last).then_some(line)
     }
 
     /// Nothing is left of a list or map: `[]` or `{}`.
@@ -577,6 +618,22 @@ impl Writer<'_> {
         let text = self.text.get(line..self.line_end(line))?;
         let colons = text.match_indices(':').map(|(colon, _)| line + colon + 1);
         colons.rev().find(|end| self.is_last_in_line(*end))
+    }
+
+    /// Another key, where the old one stands and quoted like it.
+    fn rename(&self, root: &Tree, path: &[Step], to: &[Step]) -> Option<TextEdit> {
+        let (key, around) = path.split_last()?;
+        let Part::Map { entries, .. } = &root.get(around)?.part else { return None };
+        let key = key.to_string();
+        let (_, range, _) = entries.iter().find(|(other, ..)| other.as_deref() == Some(&*key))?;
+        let to = to.last()?.to_string();
+        let text = match self.text.get(range.clone())?.chars().next()? {
+            '\'' => self.scalar(&Value::String(to), ScalarStyle::SingleQuoted),
+            '"' => self.scalar(&Value::String(to), ScalarStyle::DoubleQuoted),
+            _ if is_plain(&to) => to,
+            _ => return None,
+        };
+        Some(TextEdit { range: range.clone(), text })
     }
 
     fn replace(&self, root: &Tree, path: &[Step], after: &Value) -> Option<TextEdit> {
@@ -773,6 +830,40 @@ spec:
     }
 
     #[test]
+    fn names_of_fields() {
+        let called = |fix: Fix, o: &Arc<ObjectRef>| {
+            fix.remove(o, "spec.scope", json!(["a.io"])).set(o, "spec.scopes", json!(["a.io"]))
+        };
+        for (text, expected) in [
+            ("spec:\n  # the\n  scope:  # here\n  - a.io # a\n  x: 1\n", "scopes:  # here"),
+            ("spec:\n  'scope' : [a.io]\n", "'scopes' :"),
+            ("spec: {scope: [a.io], x: 1}\n", "{scopes: [a.io], x"),
+            ("spec: {\"scope\": [a.io]}\n", "{\"scopes\": [a.io]"),
+            ("spec:\n  ? scope\n  : [a.io]\n", "? scopes\n"),
+        ] {
+            let text = format!("apiVersion: config.openshift.io/v1\nkind: Image\nmetadata: {{name: cluster}}\n{text}");
+            let changed = edited(&text, called).unwrap();
+            assert!(changed.contains(expected), "{changed}");
+            assert_eq!(changed.replace("scopes", "scope"), text);
+        }
+    }
+
+    #[test]
+    fn comments_within_flow_lists() {
+        let text = |list: &str| {
+            format!(
+                "apiVersion: config.openshift.io/v1\nkind: Image\nmetadata: {{name: cluster}}\nspec:\n  x: {list}\n"
+            )
+        };
+        let second = |fix: Fix, o: &Arc<ObjectRef>| fix.remove(o, "spec.x[1]", "b");
+        let lines = text("[\n    a, # a\n    b, # b\n    c  # c\n  ]");
+        check(&lines, second, "    b, # b\n", "");
+        for between in ["[ a\n  , b # b\n  , c\n  ]", "[\n    a, # a\n    b # b\n  ]"] {
+            assert!(edited(&text(between), second).is_err(), "{between}");
+        }
+    }
+
+    #[test]
     fn fields() {
         check(POLICY, |fix, o| fix.set(o, "spec.policy.x", "y"), "PublicKey}\n", "PublicKey}\n    x: \"y\"\n");
         check(
@@ -807,7 +898,7 @@ spec:
                 "PublicKey",
             )
         };
-        assert!(edited(POLICY, rename).is_err(), "an empty flow map is left to a person");
+        check(POLICY, rename, "{policyType: PublicKey}", "{type: PublicKey}");
     }
 
     #[test]

@@ -23,4 +23,4 @@ pub use comments::{Comment, comments};
 pub use example::{MANIFESTS, example, example_in_rollout};
 pub use keyring::read_keyring;
 pub use read::{Drafts, ReadOptions, node_files, read, read_document, read_onto, read_text, take_stdin};
-pub use write::{Content, Replacement, file_failure, replace_texts, write_directory};
+pub use write::{Content, Replacement, can_be_written, file_failure, identity, replace_texts, write_directory};

@@ -19,8 +19,8 @@ use crate::snapshot::{
     SourceFile,
 };
 
-/// Texts that stand in for the contents of files, by the name that the file has in reports: what would be written.
-pub type Drafts = HashMap<String, String>;
+/// Texts that stand in for the contents of files, by [`super::identity`]: what would be written.
+pub type Drafts = HashMap<PathBuf, String>;
 
 /// How files are looked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -867,7 +867,8 @@ fn senseless(source: &SourceFile, remark: &Remark) -> Error {
 
 impl ReadOptions<'_> {
     fn text_of(&self, name: &str, bytes: Vec<u8>) -> Result<String> {
-        match self.drafts.and_then(|drafts| drafts.get(name)) {
+        let drafts = self.drafts.filter(|drafts| !drafts.is_empty());
+        match drafts.and_then(|drafts| drafts.get(&super::identity(Path::new(name)))) {
             Some(draft) => Ok(draft.clone()),
             None => text_of(name, bytes),
         }

@@ -109,6 +109,29 @@ impl Drop for Replacement {
     }
 }
 
+/// Whether a file could be written now; a pipe or device is not touched.
+///
+/// # Errors
+/// [`Error::File`] where the system refuses.
+pub fn can_be_written(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() && !there.is_dir() => Ok(()),
+        _ => Replacement::begin(path).map(drop),
+    }
+}
+
+/// The file itself, however it is named; one that is not there yet, by its directory.
+pub fn identity(path: &Path) -> PathBuf {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path;
+    }
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    match (fs::canonicalize(parent), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.to_path_buf(),
+    }
+}
+
 /// What the system says of a file that was to be written.
 pub fn file_failure(action: &'static str, path: &Path, source: io::Error) -> Error {
     let hint = match source.kind() {
@@ -134,7 +157,7 @@ pub fn replace_texts<'t>(files: impl IntoIterator<Item = (&'t Path, &'t str, &'t
             return Err(Error::Input {
                 place: path.display().to_string(),
                 message: "is not as it was read: it is compressed, not UTF-8, or has changed since".into(),
-                hint: "run the command again; unpack compressed files first".into(),
+                hint: "unpack it or convert it to UTF-8 first, or run the command again".into(),
             });
         }
         let file = Replacement::begin(path)?;

@@ -280,7 +280,8 @@ impl Suppressing {
         for (object, raw, origin) in context.snapshot.as_written().chain(elsewhere) {
             let annotations = raw.get("metadata").and_then(|metadata| metadata.get("annotations"));
             let Some(text) = annotations.and_then(|all| all.get(ANNOTATION)).and_then(Value::as_str) else { continue };
-            for entry in annotation(text) {
+            // While a key is still whole: its lines would be entries.
+            for entry in annotation(&redact(text)) {
                 for directive in directives(entry, |directive| Directive {
                     target: Target::Object(object.clone()),
                     object: object.clone(),
@@ -488,7 +489,7 @@ pub(super) fn finding_about(rule: &'static Rule, directive: &Directive, message:
         Target::Line(..) => "/line",
         Target::Matching(_) => "/matching",
     };
-    let said = shortened(&directive.said, 60);
+    let said = shortened(&redact(&directive.said), 60);
     finding.fingerprint = format!("{}/{}/{:?}{target}/{said}", rule.id(), directive.object, directive.kind);
     finding
 }

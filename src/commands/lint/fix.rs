@@ -34,7 +34,7 @@ pub(super) struct FixArgs {
     #[arg(long)]
     pub unsafe_fixes: bool,
     /// Show what --fix would change, and change nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     pub diff: bool,
 }
 
@@ -61,10 +61,8 @@ pub(super) struct Mended {
 /// Mends what is found, in memory, until nothing more can be.
 ///
 /// # Errors
-/// [`Error::Usage`] for input that is no file of one's own.
-pub(super) fn mend(args: &mut Args, look: impl Fn(&Args) -> Result<Looked>) -> Result<Mended> {
-    let mut looked = look(args)?;
-    check_source(args, &looked.loaded)?;
+/// [`Error::Input`] where an object stands in two files, so that changing one of them would make them differ.
+pub(super) fn mend(args: &mut Args, mut looked: Looked, look: impl Fn(&Args) -> Result<Looked>) -> Result<Mended> {
     let mut files: BTreeMap<String, (Arc<SourceFile>, String)> = BTreeMap::new();
     let mut fixed = 0;
     let mut left = Vec::new();
@@ -86,16 +84,26 @@ pub(super) fn mend(args: &mut Args, look: impl Fn(&Args) -> Result<Looked>) -> R
         fixed += fates.iter().filter(|fate| **fate == Fate::Made).count();
         for change in changed {
             let text = change.text();
-            args.input.drafts.insert(change.source.name.clone(), text.clone());
+            args.input.drafts.insert(files::identity(Path::new(&change.source.name)), text.clone());
             files.entry(change.source.name.clone()).or_insert_with(|| (change.source, String::new())).1 = text;
         }
-        looked = look(args)?;
+        looked = look(args).map_err(|error| match error {
+            Error::Input { place, message, .. } => Error::Input {
+                place,
+                message: format!("with the fixes made: {message}"),
+                hint: "no file is changed; leave one of the two out, or mend both by hand".into(),
+            },
+            error => error,
+        })?;
     }
     Ok(Mended { looked, files, fixed, left })
 }
 
 /// Only files of manifests are changed.
-fn check_source(args: &Args, loaded: &Loaded) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Usage`] for input that is no file of one's own.
+pub(super) fn check_source(args: &Args, loaded: &Loaded) -> Result<()> {
     if args.input.example {
         return Err(Error::usage(
             "--fix changes files, and the example is built into the program",

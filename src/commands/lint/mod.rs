@@ -13,9 +13,9 @@ use jiff::civil::Date;
 use output::{LintFormat, Outputs};
 use select::Settings;
 
-use super::Answer;
 use super::input::{ConnectionFlags, InputArgs};
 use super::load::{Loaded, Needs};
+use super::{Answer, say};
 use crate::error::{Error, Result};
 use crate::files::spans;
 use crate::lint::baseline::Effect;
@@ -83,7 +83,8 @@ pub struct Args {
 }
 
 pub fn run(mut args: Args) -> Answer {
-    let outputs = args.output.plan(args.input.filename.iter().chain(&args.input.overlay))?;
+    let outputs =
+        args.output.plan(args.input.filename.iter().chain(&args.input.overlay).chain(args.suppress.files()))?;
     if args.rules {
         let (format, mut terminal) = outputs.common()?;
         crate::output::print(&catalogue::list(), format, &mut terminal)?;
@@ -97,17 +98,23 @@ pub fn run(mut args: Args) -> Answer {
     let settings = Settings::read(&args.select, &args.suppress)?;
     args.input.default_release.clone_from(&settings.release);
     let look = |args: &Args| look(args, &settings);
-    let mut looked = if args.fix.wants_files(outputs.has(LintFormat::Patch)) {
-        let mended = fix::mend(&mut args, look)?;
-        if args.fix.diff {
-            let is_same = mended.show(&mut outputs.terminal())?;
-            return Ok(is_same && !settings.fails(&mended.looked.outcome));
+    let mut looked = look(&args)?;
+    outputs.check(&looked.loaded.snapshot, settings.file.as_deref())?;
+    args.suppress.check()?;
+    if args.fix.wants_files(outputs.has(LintFormat::Patch)) {
+        fix::check_source(&args, &looked.loaded)?;
+        if matches!(looked.is_complete(&args), Ok(true)) {
+            let mended = fix::mend(&mut args, looked, look)?;
+            if args.fix.diff {
+                let is_same = mended.show(&mut outputs.terminal())?;
+                return Ok(is_same && !settings.fails(&mended.looked.outcome));
+            }
+            mended.write()?;
+            looked = mended.looked;
+        } else {
+            say("note", "no file is changed, since not everything could be looked at");
         }
-        mended.write()?;
-        mended.looked
-    } else {
-        look(&args)?
-    };
+    }
     match looked.is_complete(&args) {
         Ok(true) => settings.baselines.write(&args.suppress, &mut looked)?,
         _ => args.suppress.leave_baseline(),
@@ -213,8 +220,8 @@ fn tell(args: &Args, settings: &Settings, outputs: &Outputs, looked: &Looked) ->
         }
         match nothing {
             Some(nothing) => {
-                super::say("note", &nothing.to_string());
-                super::say("hint", nothing.hint());
+                say("note", &nothing.to_string());
+                say("hint", nothing.hint());
             }
             None => say_skipped(&report),
         }
@@ -233,7 +240,7 @@ fn say_skipped(report: &LintReport<'_>) {
     missing.sort_unstable();
     missing.dedup();
     let codes: Vec<&str> = skipped.iter().map(|skipped| skipped.code.as_str()).collect();
-    super::say("note", &format!("skipped {}: not in the input: {}", codes.join(", "), missing.join(", ")));
+    say("note", &format!("skipped {}: not in the input: {}", codes.join(", "), missing.join(", ")));
 }
 
 /// An object of image policy that cannot be read and that no finding tells of: nothing found must not pass for fine then.

@@ -1,5 +1,6 @@
 //! `-o` of lint: one format on the console, others into files beside it.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,10 @@ use clap::ValueEnum;
 use super::text::Document;
 use crate::commands::Answer;
 use crate::error::{Error, Result};
-use crate::files::{Replacement, file_failure};
+use crate::files::{self, Replacement, file_failure, identity};
 use crate::lint::formats;
 use crate::output::{Color, Format, Report, Terminal};
+use crate::snapshot::{Origin, Snapshot};
 
 /// What a report of lint is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -105,10 +107,7 @@ impl LintOutputArgs {
                 ));
             }
             if inputs.contains(&identity(&path)) {
-                return Err(Error::usage(
-                    format!("{file} is to be read, and a report would take its place"),
-                    format!("name another file: -o {name}=report.{}", format.extension()),
-                ));
+                return Err(takes_place(format, &path));
             }
             files.push((format, path));
         }
@@ -146,6 +145,31 @@ impl Outputs {
     pub fn tells_gaps(&self) -> bool {
         use LintFormat::{Html, Json, Sarif, Text, Wide, Yaml};
         matches!(self.console, Text | Wide | Json | Yaml | Sarif | Html)
+    }
+
+    /// Finds out what will go wrong with the files before anything is written.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where one was read, as it is or within a directory, [`Error::File`] where one cannot be written.
+    pub fn check(&self, snapshot: &Snapshot, config: Option<&Path>) -> Result<()> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let origins = snapshot.as_written().map(|(_, _, origin)| origin);
+        let origins = origins.chain(snapshot.same_name_elsewhere.iter().map(|object| &object.origin));
+        let origins = origins.chain(snapshot.pods.iter().map(|pod| &pod.origin));
+        let names: HashSet<&str> = origins
+            .filter_map(|origin| match origin {
+                Origin::File { source, .. } => Some(source.name.as_str()),
+                Origin::Live => None,
+            })
+            .collect();
+        let read: HashSet<PathBuf> = names.into_iter().map(Path::new).chain(config).map(identity).collect();
+        let taken = self.files.iter().find(|(_, path)| read.contains(&identity(path)));
+        if let Some((format, path)) = taken {
+            return Err(takes_place(*format, path));
+        }
+        self.files.iter().try_for_each(|(_, path)| files::can_be_written(path))
     }
 
     /// Prints the report and writes the files: all of them, or, where anything goes wrong or there is no answer, none.
@@ -218,16 +242,12 @@ fn render(format: LintFormat, document: &Document<'_>, t: &mut Terminal) -> io::
     t.flush()
 }
 
-/// The file itself, however it is named.
-fn identity(path: &Path) -> PathBuf {
-    if let Ok(path) = std::fs::canonicalize(path) {
-        return path;
-    }
-    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    match (std::fs::canonicalize(parent), path.file_name()) {
-        (Ok(parent), Some(name)) => parent.join(name),
-        _ => path.to_path_buf(),
-    }
+fn takes_place(format: LintFormat, path: &Path) -> Error {
+    let name = format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    Error::usage(
+        format!("{} is to be read, and a report would take its place", path.display()),
+        format!("name another file: -o {name}=report.{}", format.extension()),
+    )
 }
 
 fn no_such_format(name: &str) -> Error {

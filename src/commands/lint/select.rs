@@ -101,6 +101,8 @@ pub struct Settings {
     /// `--baseline`, else that of the file.
     pub baselines: Baselines,
     exit_zero: bool,
+    /// The configuration file.
+    pub file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -144,6 +146,7 @@ impl Settings {
             release: config.release,
             baselines: Baselines::read(suppress, config.baseline.map(|path| directory.join(path)))?,
             exit_zero: select.exit_zero,
+            file,
         })
     }
 

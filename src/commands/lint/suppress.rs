@@ -41,6 +41,20 @@ const SUPPRESS: &str = "as in: --suppress 'IMP204=ClusterImagePolicy/*: agreed w
 const BASELINE: &str = "name a file that --write-baseline wrote";
 
 impl SuppressArgs {
+    /// Files that are read or written.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.baseline.iter().chain(&self.write_baseline)
+    }
+
+    /// Finds out whether the baseline can be written before anything else is.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot.
+    pub fn check(&self) -> Result<()> {
+        let pruned = self.baseline.as_ref().filter(|_| self.baseline_prune);
+        self.write_baseline.iter().chain(pruned).try_for_each(|path| files::can_be_written(path))
+    }
+
     /// Says that no baseline is written, where one was to be.
     pub fn leave_baseline(&self) {
         if self.write_baseline.is_some() || self.baseline_prune {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::mirror_not_allowed;
 use crate::lint::mirrors::host;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
+use crate::model::private_keys::redact;
 use crate::model::provenance::{ObjectRef, Provenance};
 use crate::model::reference::ImageReference;
 use crate::model::scope::is_nested;
@@ -144,6 +145,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             .help(help)
             .fixed_by(mend)
             .witness(rejected.witness);
+        // All of them stand at the list: what tells them apart is the registry.
+        finding.fingerprint = format!("{}/{}/{ALLOWED}[{}]", RULE.id(), image.reference, redact(&registry));
         if let Some((pod, path)) = &rejected.pod {
             finding = finding.related(pod, path, "its image is rejected when it is pulled again");
         }

@@ -17,6 +17,8 @@ spec:
     - quay.io
     - registry.example.com
     - image-registry.openshift-image-registry.svc:5000
+    - registry.redhat.io
+    - registry.access.redhat.com
 ";
 
 struct Project(tempfile::TempDir);
@@ -150,7 +152,7 @@ fn selection() {
         );
     }
     // A warning, and what makes it count.
-    project.write("p/image.yaml", IMAGE.trim_end_matches("    - image-registry.openshift-image-registry.svc:5000\n"));
+    project.write("p/image.yaml", &IMAGE.replace("    - image-registry.openshift-image-registry.svc:5000\n", ""));
     project.write("p/policy.yaml", &policy("company", "", &["registry.example.com/team"]));
     for (args, warnings, code) in [
         (&["--select", "402"][..], 1, 0),

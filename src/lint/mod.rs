@@ -23,7 +23,7 @@ pub mod suppress;
 pub mod usage;
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -35,6 +35,7 @@ use serde_json::Value;
 use crate::compile::Compiled;
 use crate::compile::pools::Truth;
 use crate::model::go_text::quote;
+use crate::model::parallel;
 use crate::model::private_keys::redact;
 use crate::model::provenance::{ObjectRef, RefusedBy};
 use crate::model::release::Release;
@@ -475,6 +476,16 @@ pub struct Outcome {
     pub skipped: Vec<(&'static Rule, Vec<Kind>)>,
 }
 
+/// Worst first, then by object, rule, path and words.
+fn in_order(a: &Finding, b: &Finding) -> Ordering {
+    let objects = if Arc::ptr_eq(&a.object, &b.object) { Ordering::Equal } else { a.object.cmp(&b.object) };
+    let what = |finding: &Finding| finding.rule.code;
+    (b.level.cmp(&a.level))
+        .then(objects)
+        .then_with(|| what(a).cmp(&what(b)))
+        .then_with(|| (&a.path, &a.message).cmp(&(&b.path, &b.message)))
+}
+
 /// Runs the rules for which everything is there, and names the others. What is suppressed is marked.
 pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
     let mut outcome = Outcome::default();
@@ -492,9 +503,7 @@ pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
     let suppressing = context.suppressing();
     suppressing.begin(ran.iter().map(|rule| rule.code));
     let (late, early): (Vec<_>, Vec<_>) = ran.into_iter().partition(|rule| rule.code >= ABOUT_SUPPRESSIONS);
-    for rule in early {
-        (rule.check)(context, &mut outcome.findings);
-    }
+    outcome.findings = parallel::each(&early, |rule, findings| (rule.check)(context, findings));
     suppressing.apply(context, &mut outcome.findings);
     // Which are not used is known last.
     for rule in late.into_iter().rev() {
@@ -503,11 +512,8 @@ pub fn run(context: &Context<'_>, rules: &[&'static Rule]) -> Outcome {
         suppressing.apply(context, &mut findings);
         outcome.findings.append(&mut findings);
     }
-    outcome.findings.iter_mut().for_each(Finding::redact);
-    outcome.findings.sort_by(|a, b| {
-        let key = |finding: &Finding| (Reverse(finding.level), finding.object.clone(), finding.rule.code);
-        key(a).cmp(&key(b)).then_with(|| (&a.path, &a.message).cmp(&(&b.path, &b.message)))
-    });
+    parallel::for_each(&mut outcome.findings, Finding::redact);
+    outcome.findings.sort_by(in_order);
     fingerprint::name(context, &mut outcome.findings);
     outcome
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Finding, Level, Outcome, Rule};
+use crate::model::parallel;
 use crate::snapshot::{Excerpt, Gap, Location, Origin, SourceFile};
 
 /// `LintReport` of interface.md 3, without the header that every document has.
@@ -106,7 +107,7 @@ impl<'a> LintReport<'a> {
         outcome: &'a Outcome,
         objects: usize,
         release: String,
-        locate: impl Fn(&Finding) -> Option<Location>,
+        locate: impl Fn(&Finding) -> Option<Location> + Sync,
     ) -> Self {
         let mut summary = Summary::default();
         for finding in &outcome.findings {
@@ -119,11 +120,10 @@ impl<'a> LintReport<'a> {
             };
             *count += 1;
         }
-        let located = outcome.findings.iter().map(|finding| Located {
-            finding,
-            location: finding.location.clone().or_else(|| locate(finding)),
-            edits: Vec::new(),
-        });
+        let locations =
+            parallel::map(&outcome.findings, |finding| finding.location.clone().or_else(|| locate(finding)));
+        let located = outcome.findings.iter().zip(locations);
+        let located = located.map(|(finding, location)| Located { finding, location, edits: Vec::new() });
         let skipped = outcome.skipped.iter().map(|(rule, missing)| Skipped {
             code: rule.id(),
             missing: missing.iter().map(|kind| kind.name()).collect(),

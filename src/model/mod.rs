@@ -8,6 +8,7 @@ pub mod keyrings;
 pub mod keys;
 pub mod machine_config;
 pub mod node_files;
+pub mod parallel;
 pub mod policy;
 mod policy_check;
 mod policy_document;

@@ -66,8 +66,9 @@ const LONGEST_KEY: usize = 16 * 1024;
 
 /// From `-----BEGIN … PRIVATE KEY-----` to its end, or as far as the text looks like a key.
 fn marked(text: &[u8], found: &mut Vec<Range<usize>>) {
-    let mut markers: Vec<Marker> =
-        [&b"PRIVATE KEY"[..], b"PRIVATE%20KEY"].iter().flat_map(|words| markers_of(text, words)).collect();
+    static WORDS: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| [Finder::new(b"PRIVATE KEY"), Finder::new(b"PRIVATE%20KEY")]);
+    let mut markers: Vec<Marker> = WORDS.iter().flat_map(|words| markers_of(text, words)).collect();
     markers.sort_by_key(|marker| marker.start);
     let mut markers = markers.into_iter().peekable();
     while let Some(marker) = markers.next() {
@@ -90,9 +91,9 @@ struct Marker {
 }
 
 /// `words` with `--BEGIN` or `--END` before them on the same line: lenient, since a damaged marker hides nothing.
-fn markers_of(text: &[u8], words: &[u8]) -> Vec<Marker> {
+fn markers_of(text: &[u8], words: &Finder<'static>) -> Vec<Marker> {
     let mut markers = Vec::new();
-    for at in memmem::find_iter(text, words) {
+    for at in words.find_iter(text) {
         let window_start = at.saturating_sub(80);
         let mut line = text.get(window_start..at).unwrap_or_default();
         if let Some(newline) = memchr::memrchr(b'\n', line) {
@@ -105,7 +106,7 @@ fn markers_of(text: &[u8], words: &[u8]) -> Vec<Marker> {
         if dashes < 2 {
             continue;
         }
-        let mut after = at + words.len();
+        let mut after = at + words.needle().len();
         for block in [&b" BLOCK"[..], b"%20BLOCK"] {
             if text.get(after..).is_some_and(|rest| rest.starts_with(block)) {
                 after += block.len();

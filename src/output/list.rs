@@ -8,10 +8,16 @@ use serde_json::{Map, Value};
 
 use super::{Terminal, commands_terminal, json};
 use crate::files::yaml::{bears_blocks, emit_part};
+use crate::model::parallel;
 use crate::model::safe_text::without_private_keys;
 
 /// As JSON. `frame` is the document with nothing in its top-level list `list`.
-pub fn json_list<T: Serialize>(frame: &impl Serialize, list: &str, items: &[T], t: &mut Terminal) -> io::Result<()> {
+pub fn json_list<T: Serialize + Sync>(
+    frame: &impl Serialize,
+    list: &str,
+    items: &[T],
+    t: &mut Terminal,
+) -> io::Result<()> {
     let frame = json(frame, true)?;
     // No text has a line end in it, so nothing but the list itself looks like this.
     let empty = format!("\n  \"{list}\": []");
@@ -20,20 +26,27 @@ pub fn json_list<T: Serialize>(frame: &impl Serialize, list: &str, items: &[T], 
         return t.end_line();
     };
     t.write_raw(&format!("{head}\n  \"{list}\": ["))?;
-    for (position, item) in items.iter().enumerate() {
-        let comma = if position == 0 { "" } else { "," };
-        t.write_raw(comma)?;
-        for line in json(item, true)?.lines() {
+    let mut comma = "";
+    let write = |text: String| {
+        t.write_raw(std::mem::replace(&mut comma, ","))?;
+        for line in text.lines() {
             t.write_raw("\n    ")?;
             t.write_raw(line)?;
         }
-    }
+        Ok(())
+    };
+    parallel::in_order(items, |item| json(item, true), write)?;
     t.write_raw(&format!("\n  ]{tail}"))?;
     t.end_line()
 }
 
 /// As YAML. `frame` is the document with nothing in its top-level list `list`.
-pub fn yaml_list<T: Serialize>(frame: &impl Serialize, list: &str, items: &[T], t: &mut Terminal) -> io::Result<()> {
+pub fn yaml_list<T: Serialize + Sync>(
+    frame: &impl Serialize,
+    list: &str,
+    items: &[T],
+    t: &mut Terminal,
+) -> io::Result<()> {
     let framed = without_private_keys(frame)?;
     let doubtful = doubtful_items(items)?;
     let blocks = bears_blocks(&framed) && doubtful.iter().all(bears_blocks);
@@ -48,24 +61,25 @@ pub fn yaml_list<T: Serialize>(frame: &impl Serialize, list: &str, items: &[T], 
         return t.write_raw(&text);
     };
     t.write_raw(&format!("{head}\n{list}:\n"))?;
-    for item in items {
-        let text = part(without_private_keys(item)?);
-        t.write_raw(text.split_once('\n').map_or("", |(_, item)| item))?;
-    }
+    let write = |text: String| t.write_raw(text.split_once('\n').map_or("", |(_, item)| item));
+    parallel::in_order(items, |item| Ok(part(without_private_keys(item)?)), write)?;
     t.write_raw(tail)
 }
 
 /// Those with tabs, or with characters that JSON escapes: few, unless somebody means harm.
-fn doubtful_items<T: Serialize>(items: &[T]) -> io::Result<Vec<Value>> {
-    let mut doubtful = Vec::new();
-    for item in items {
+fn doubtful_items<T: Serialize + Sync>(items: &[T]) -> io::Result<Vec<Value>> {
+    let doubt = |item: &T| {
         let text = json(item, false)?;
         let escapes = memchr::memmem::find_iter(text.as_bytes(), b"\\");
         let mut escaped = escapes.filter_map(|at| text.as_bytes().get(at + 1));
-        if escaped.any(|letter| matches!(letter, b'u' | b't' | b'b' | b'f' | b'r')) {
-            doubtful.push(without_private_keys(item)?);
-        }
-    }
+        let is_doubtful = escaped.any(|letter| matches!(letter, b'u' | b't' | b'b' | b'f' | b'r'));
+        is_doubtful.then(|| without_private_keys(item)).transpose()
+    };
+    let mut doubtful = Vec::new();
+    parallel::in_order(items, doubt, |item| {
+        doubtful.extend(item);
+        Ok(())
+    })?;
     Ok(doubtful)
 }
 

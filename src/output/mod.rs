@@ -14,7 +14,7 @@ use crate::model::safe_text::without_private_keys;
 pub use crate::model::safe_text::{clean, is_unsafe, json};
 pub use list::{json_list, yaml_list};
 pub use table::Table;
-pub use terminal::{Color, Style, Terminal};
+pub use terminal::{Color, Look, Style, Terminal};
 
 /// `apiVersion` of every document that is printed.
 pub const API_VERSION: &str = "imagepolicy.openshift.io/v1alpha1";

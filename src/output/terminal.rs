@@ -66,7 +66,35 @@ impl Write for Canvas {
     }
 }
 
+/// How something is printed, apart from where: for parts that are made ready beside each other.
+#[derive(Clone, Copy)]
+pub struct Look {
+    color: bool,
+    width: usize,
+    wide: bool,
+    is_terminal: bool,
+}
+
+impl Look {
+    /// What would be printed.
+    pub fn picture(self, paint: impl FnOnce(&mut Terminal) -> io::Result<()>) -> io::Result<String> {
+        let Self { color, width, wide, is_terminal } = self;
+        let canvas = Canvas::default();
+        let out = BufWriter::with_capacity(0, Box::new(canvas.clone()) as Box<dyn Write>);
+        let mut painter = Terminal { out, color, width, wide, is_terminal, painted: 0 };
+        paint(&mut painter)?;
+        painter.flush()?;
+        drop(painter);
+        String::from_utf8(canvas.0.take()).map_err(io::Error::other)
+    }
+}
+
 impl Terminal {
+    /// How it prints.
+    pub fn look(&self) -> Look {
+        Look { color: self.color, width: self.width, wide: self.wide, is_terminal: self.is_terminal }
+    }
+
     /// Standard output: 80 columns where it is no terminal, what it has otherwise.
     pub fn stdout(color: Color, wide: bool) -> Self {
         let stdout = io::stdout();
@@ -101,12 +129,7 @@ impl Terminal {
     /// Puts a picture in place of the one that the last call left on the terminal. What the screen has no room for is left out at
     /// the end.
     pub fn repaint(&mut self, paint: impl FnOnce(&mut Terminal) -> io::Result<()>) -> io::Result<()> {
-        let canvas = Canvas::default();
-        let out = BufWriter::new(Box::new(canvas.clone()) as Box<dyn Write>);
-        let mut painter = Terminal { out, painted: 0, ..*self };
-        paint(&mut painter)?;
-        painter.flush()?;
-        let picture = String::from_utf8_lossy(&canvas.0.borrow()).into_owned();
+        let picture = self.look().picture(paint)?;
         let room = terminal_height().map_or(usize::MAX, |height| height.saturating_sub(1));
         if self.painted > 0 {
             // Up to the first row of the old picture, and everything from there away.
@@ -161,6 +184,11 @@ impl Terminal {
         let text = super::json(document, false)?;
         self.write_raw(&text)?;
         self.end_line()
+    }
+
+    /// What a [`Look`] has made ready.
+    pub fn picture(&mut self, picture: &str) -> io::Result<()> {
+        self.write_raw(picture)
     }
 
     /// Objects as a YAML stream, with a comment at the head.

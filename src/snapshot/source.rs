@@ -78,7 +78,7 @@ struct Index {
     characters: Vec<usize>,
 }
 
-const BLOCK: usize = 4096;
+const BLOCK: usize = 512;
 
 impl SourceFile {
     /// A file as it was read.

@@ -165,7 +165,7 @@ impl Mended {
 
 /// What would mend each finding alone, for formats that say so; for as many as can be proved within a moment.
 pub(super) fn add_edits(report: &mut LintReport<'_>, context: &Context<'_>) {
-    let mut bytes = 16 << 20;
+    let mut bytes = 8 << 20;
     for located in &mut report.findings {
         let Some(fix) = located.finding.fix.as_ref().filter(|fix| fix.is_safe) else { continue };
         let files = edit::edit_one(fix, |object| {

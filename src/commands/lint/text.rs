@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::commands::load::Header;
 use crate::lint::Level;
 use crate::lint::report::{LintReport, Located, RulesRun, Summary, count};
+use crate::model::parallel;
 use crate::output::words::fold;
-use crate::output::{API_VERSION, Report, Style, Terminal, clean, json_list, yaml_list};
+use crate::output::{API_VERSION, Report, Style, Terminal, clean, json, json_list, yaml_list};
 
 /// `LintReport` of interface.md 3.
 #[derive(Serialize)]
@@ -50,10 +51,12 @@ impl<'a> Document<'a> {
 
 impl Report for Document<'_> {
     fn human(&self, t: &mut Terminal) -> io::Result<()> {
-        for located in self.report.counted() {
-            print_finding(located, t)?;
-            t.end_line()?;
-        }
+        let look = t.look();
+        let print = |located: &Located<'_>| match located.finding.suppression {
+            Some(_) => Ok(String::new()),
+            None => look.picture(|t| print_finding(located, t)),
+        };
+        parallel::in_order(&self.report.findings, print, |text| t.picture(&text))?;
         let mut told = vec![count(self.report.rules.ran, "rule"), count(self.report.objects, "object")];
         if !self.report.rules.skipped.is_empty() {
             told.push(format!("{} skipped", count(self.report.rules.skipped.len(), "rule")));
@@ -87,7 +90,8 @@ impl Report for Document<'_> {
     }
 
     fn lines(&self, t: &mut Terminal) -> io::Result<()> {
-        self.report.findings.iter().try_for_each(|located| t.json_line(located))
+        let write = |text: String| t.picture(&text).and_then(|()| t.end_line());
+        parallel::in_order(&self.report.findings, |located| json(located, false), write)
     }
 }
 
@@ -159,7 +163,8 @@ fn print_finding(located: &Located<'_>, t: &mut Terminal) -> io::Result<()> {
     if let Some(witness) = &finding.witness {
         note("image:", witness)?;
     }
-    note("help:", &finding.help)
+    note("help:", &finding.help)?;
+    t.end_line()
 }
 
 /// As much of a source line as there is room for, with `…` in place of the rest.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::super::report::{LintReport, Located, TextEdit};
 use super::super::{Confidence, Finding, Level, Rule, Suppression, SuppressionKind, rules};
 use super::{file_name, hashed_fingerprint, notes, rule_url};
+use crate::model::parallel;
 use crate::model::provenance::{ObjectRef, RefusedBy};
 use crate::model::safe_text::json;
 use crate::snapshot::{GapReason, Location};
@@ -40,11 +41,13 @@ pub fn write(report: &LintReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, r#""invocations":[{}],"#, json(&Invocation::of(report), false)?)?;
     write!(out, r#""columnKind":"unicodeCodePoints","results":["#)?;
     let mut before = "\n";
-    for located in &report.findings {
+    let result = |located: &Located<'_>| {
         let index = indices.get(&located.finding.rule.code).copied().unwrap_or_default();
-        write!(out, "{before}{}", json(&SarifResult::of(report, located, index), false)?)?;
-        before = ",\n";
-    }
+        json(&SarifResult::of(report, located, index), false)
+    };
+    parallel::in_order(&report.findings, result, |text| {
+        write!(out, "{}{text}", std::mem::replace(&mut before, ",\n"))
+    })?;
     writeln!(out, "]}}]}}")
 }
 

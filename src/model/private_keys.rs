@@ -44,8 +44,9 @@ pub fn private_keys(text: &[u8]) -> Vec<Range<usize>> {
         return found;
     }
     marked(text, &mut found);
-    encoded(text, &mut found);
-    bare(text, &mut found);
+    if bare(text, &mut found) >= SHORTEST {
+        encoded(text, &mut found);
+    }
     found.sort_by_key(|range| range.start);
     found.dedup_by(|next, kept| {
         let meets = next.start <= kept.end;
@@ -151,10 +152,12 @@ fn alignments(text: &[u8]) -> [Vec<u8>; 3] {
 }
 
 /// Base64 that nothing marks as a private key but its first bytes.
-fn bare(text: &[u8], found: &mut Vec<Range<usize>>) {
+fn bare(text: &[u8], found: &mut Vec<Range<usize>>) -> usize {
     let mut at = 0;
+    let mut longest = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let length = rest.iter().take_while(|byte| is_base64(**byte)).count();
+        longest = longest.max(length);
         let head = rest.get(..32).filter(|_| length >= 60 && matches!(rest.first(), Some(b'M' | b'b' | b'l' | b'x')));
         let private = head.and_then(|head| STANDARD.decode(head).ok()).is_some_and(|head| is_private_binary(&head));
         if private {
@@ -165,6 +168,7 @@ fn bare(text: &[u8], found: &mut Vec<Range<usize>>) {
             at += length + 1;
         }
     }
+    longest
 }
 
 fn is_private_binary(bytes: &[u8]) -> bool {

@@ -65,6 +65,46 @@ pub fn without_private_keys(document: &(impl Serialize + ?Sized)) -> io::Result<
     Ok(value)
 }
 
+/// Whether some text of a document has a character that JSON escapes with one of these letters.
+///
+/// # Errors
+/// Where it cannot be serialized, which none of this program does.
+pub fn has_escape(document: &(impl Serialize + ?Sized), letters: &[u8]) -> io::Result<bool> {
+    let mut watch = Watch { letters, is_behind: false, found: false };
+    let formatter = Escaping { inner: serde_json::ser::CompactFormatter };
+    document.serialize(&mut serde_json::Serializer::with_formatter(&mut watch, formatter))?;
+    Ok(watch.found)
+}
+
+/// Reads JSON on its way to nowhere.
+struct Watch<'l> {
+    letters: &'l [u8],
+    is_behind: bool,
+    found: bool,
+}
+
+impl Write for Watch<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.is_behind {
+                self.found |= self.letters.contains(&rest[0]);
+                self.is_behind = false;
+                rest = &rest[1..];
+            } else {
+                let Some(at) = memchr::memchr(b'\\', rest) else { break };
+                self.is_behind = true;
+                rest = &rest[at + 1..];
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn encode(document: &(impl Serialize + ?Sized), pretty: bool) -> io::Result<String> {
     let mut bytes = Vec::with_capacity(4096);
     if pretty {

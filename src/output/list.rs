@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Terminal, commands_terminal, json};
 use crate::files::yaml::{bears_blocks, emit_part};
 use crate::model::parallel;
-use crate::model::safe_text::without_private_keys;
+use crate::model::safe_text::{has_escape, without_private_keys};
 
 /// As JSON. `frame` is the document with nothing in its top-level list `list`.
 pub fn json_list<T: Serialize + Sync>(
@@ -69,10 +69,7 @@ pub fn yaml_list<T: Serialize + Sync>(
 /// Those with tabs, or with characters that JSON escapes: few, unless somebody means harm.
 fn doubtful_items<T: Serialize + Sync>(items: &[T]) -> io::Result<Vec<Value>> {
     let doubt = |item: &T| {
-        let text = json(item, false)?;
-        let escapes = memchr::memmem::find_iter(text.as_bytes(), b"\\");
-        let mut escaped = escapes.filter_map(|at| text.as_bytes().get(at + 1));
-        let is_doubtful = escaped.any(|letter| matches!(letter, b'u' | b't' | b'b' | b'f' | b'r'));
+        let is_doubtful = has_escape(item, b"utbfr")?;
         is_doubtful.then(|| without_private_keys(item)).transpose()
     };
     let mut doubtful = Vec::new();

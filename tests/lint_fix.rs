@@ -90,8 +90,6 @@ spec:
   registrySources:
     allowedRegistries:   # keep sorted
       - image-registry.openshift-image-registry.svc:5000
-      - registry.access.redhat.com
-      - registry.redhat.io
       - quay.io
       - quay.io/pub        # why?
       - \"https://registry.example.com/\"

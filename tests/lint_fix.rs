@@ -247,3 +247,21 @@ fn files_change_only_where_everything_else_goes_well() {
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
+
+/// An object goes with its own comments; what stands above the first one for the whole file stays.
+#[test]
+fn what_a_file_says_of_itself_stays() {
+    let object = |name: &str, scope: &str| {
+        format!(
+            "# of {name}\napiVersion: config.openshift.io/v1\nkind: ImagePolicy\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+             scopes: [{scope}]\n  policy:\n    rootOfTrust: {{policyType: PublicKey, publicKey: {{keyData: {SOME_KEY}}}}}\n    \
+             signedIdentity: {{matchPolicy: MatchRepository}}\n"
+        )
+    };
+    let cluster = object("all", "a.io").replace("ImagePolicy", "ClusterImagePolicy").replace(", namespace: shop", "");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.yaml");
+    fs::write(&path, format!("# ours\n\n{}---\n{cluster}", object("inside", "a.io/x"))).unwrap();
+    run(&["lint", "-f", path.to_str().unwrap(), "--unsafe-fixes", "--release", "4.20", "--select", "207"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("# ours\n\n---\n{cluster}"));
+}

@@ -304,12 +304,27 @@ fn apply(text: &str, edits: &[TextEdit]) -> String {
     out
 }
 
+/// The length of what stands above the first document of a file for all of them: comments with an empty line below.
+fn head(text: &str) -> usize {
+    let mut at = 0;
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        match line.trim() {
+            "" => end = at,
+            comment if comment.starts_with('#') => {}
+            _ => break,
+        }
+    }
+    end
+}
+
 /// A document's range as lines: with its `---` in front, without that of the next.
 fn whole_lines(text: &str, range: Range<usize>) -> Range<usize> {
     let before = text.get(..range.start).unwrap_or_default();
     let start = match before.trim_end_matches([' ', '\t', '\r', '\n']).strip_suffix("---") {
         Some(rest) if rest.is_empty() || rest.ends_with('\n') => rest.len(),
-        _ => range.start,
+        _ => range.start + head(text.get(range.clone()).unwrap_or_default()),
     };
     start..range.end
 }

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::lint::rules::RULES;
 use crate::lint::select::rules_named;
 use crate::lint::{Level, Rule};
+use crate::output::words::fold;
 use crate::output::{API_VERSION, Report, Style, Table, Terminal};
 
 /// `--rules`
@@ -127,7 +128,16 @@ impl Serialize for RulePage {
 
 impl Report for RulePage {
     fn human(&self, t: &mut Terminal) -> io::Result<()> {
-        crate::lint::rules::page(self.rule).lines().try_for_each(|line| t.line(line))
+        let width = t.width();
+        let mut is_example = false;
+        for line in crate::lint::rules::page(self.rule).lines() {
+            is_example ^= line.starts_with("```");
+            match is_example {
+                true => t.line(line)?,
+                false => fold(line, width).iter().try_for_each(|line| t.line(line))?,
+            }
+        }
+        Ok(())
     }
 
     fn names(&self, t: &mut Terminal) -> io::Result<()> {

@@ -191,7 +191,9 @@ impl Outputs {
         if (printed.is_ok() || gone) && answer.is_ok() {
             begun.into_iter().try_for_each(Replacement::commit)?;
         }
-        printed?;
+        if !gone {
+            printed?;
+        }
         answer
     }
 

@@ -212,6 +212,9 @@ impl Baselines {
             if gone > 0 {
                 write(path, &baseline)?;
             }
+            if let Some(effect) = &mut looked.baseline {
+                effect.gone = 0;
+            }
             let left = split(counts(baseline.entries.iter()));
             say("note", &format!("took {gone} of its entries out of {}: {left} left", path.display()));
         }

@@ -198,7 +198,7 @@ fn place_of(schema: &Schema, name: &str) -> Option<String> {
     if found.len() == 1 { found.pop() } else { None }
 }
 
-/// What a name was probably meant to be: the same in another letter case, or with up to two slips, fewer in short names.
+/// What a name was probably meant to be: the same in another letter case, or with up to three slips, fewer in short names.
 pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     const LONGEST: usize = 64;
     if name.len() > LONGEST {
@@ -210,7 +210,12 @@ pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     }
     let slips = |known: &str| distance(&lower, &known.to_lowercase());
     let near = known.iter().map(|known| (slips(known), *known)).min()?;
-    let most = if near.1.len() < 5 { 1 } else { 2 };
+    let most = match near.1.len() {
+        ..5 => 1,
+        5..12 => 2,
+        // `…ies` for `…y`
+        _ => 3,
+    };
     (near.0 <= most).then_some(near.1)
 }
 
@@ -251,13 +256,15 @@ mod tests {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }
-        let known = ["scopes", "policy", "pki"];
+        let known = ["scopes", "policy", "pki", "allowedRegistries", "blockedRegistries"];
         for (name, expected) in [
             ("scope", Some("scopes")),
             ("Scopes", Some("scopes")),
             ("polciy", Some("policy")),
             ("pk", Some("pki")),
             ("key", None),
+            ("allowedRegistry", Some("allowedRegistries")),
+            ("trustedRegistries", None),
             ("something", None),
             (&"a".repeat(1_000_000), None),
         ] {

@@ -430,7 +430,12 @@ impl Finding {
 }
 
 /// A text of somebody's object inside of a sentence: as it is, or in quotes with escapes where it would be mistaken for something else.
+/// What is longer than anything that the API takes is cut.
 pub fn shown(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 600;
+    if let Some((end, _)) = text.char_indices().nth(MOST) {
+        return format!("{}…", shown(text.get(..end).unwrap_or_default())).into();
+    }
     let is_plain = |c: char| c.is_alphanumeric() || c.is_ascii_punctuation();
     if !text.is_empty() && text.chars().all(is_plain) { text.into() } else { quote(text).into() }
 }

@@ -72,6 +72,30 @@ status:
 ",
         },
         Example {
+            fires: true,
+            release: "4.20",
+            manifests: "
+apiVersion: machineconfiguration.openshift.io/v1
+kind: MachineConfigPool
+metadata:
+  name: worker
+spec:
+  configuration:
+    name: rendered-worker-7c1a
+  machineConfigSelector:
+    matchLabels:
+      machineconfiguration.openshift.io/role: worker
+status:
+  configuration:
+    name: rendered-worker-5f2b
+  machineCount: 3
+  updatedMachineCount: 1
+  conditions:
+    - type: Updating
+      status: \"False\"
+",
+        },
+        Example {
             fires: false,
             release: "4.20",
             manifests: "
@@ -134,11 +158,23 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         }
         let (wanted, had) = (&pool.value.spec.configuration.name, &pool.value.status.configuration.name);
         if !pool.value.spec.paused && degraded.is_none() && !wanted.is_empty() && !had.is_empty() && wanted != had {
-            let message = format!("pool {name} is on its way from {} to {}", shown(had), shown(wanted));
+            let (had, wanted) = (shown(had), shown(wanted));
+            let is_updating =
+                pool.value.status.conditions.iter().any(|it| it.kind == "Updating" && it.status == "True");
+            let message = match is_updating {
+                true => format!("pool {name} is on its way from {had} to {wanted}"),
+                false => format!("pool {name} still has {had} and not {wanted}, and does not say that it is updating"),
+            };
+            let help = match is_updating {
+                true => "wait for it:\noc imagepolicy rollout --wait".to_string(),
+                false => format!(
+                    "see what keeps it:\noc describe machineconfigpool {}",
+                    fix::shell_word(&pool.metadata.name)
+                ),
+            };
             let effect = "nodes that have not had their turn go by what they had before";
-            let help = "wait for it:\noc imagepolicy rollout --wait";
-            let finding = Finding::new(&RULE, pool, "status.configuration.name", message).level(Level::Info);
-            findings.push(finding.effect(effect).help(help));
+            let finding = Finding::new(&RULE, pool, "status.configuration.name", message).effect(effect).help(help);
+            findings.push(if is_updating { finding.level(Level::Info) } else { finding });
         }
     }
 }

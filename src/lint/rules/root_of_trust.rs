@@ -93,8 +93,8 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let present: Vec<(&str, &str)> = MEMBERS.into_iter().filter(|(_, member)| is_there(member)).collect();
         let wanted = MEMBERS.into_iter().find(|(name, _)| *name == policy_type);
         let (message, advice, command) = match wanted {
-            _ if refused.path.ends_with("policyType") => unknown(context, &refused, &present),
-            None => unknown(context, &refused, &present),
+            _ if refused.path.ends_with("policyType") => unknown(context, &refused, policy_type, &present),
+            None => unknown(context, &refused, policy_type, &present),
             Some((_, member)) => unfitting(&refused, policy_type, member, &present),
         };
         findings.push(refused.finding(context, &RULE, message).help(refused.help(context, &advice, command)));
@@ -103,8 +103,11 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
 
 type Words = (String, String, Option<String>);
 
-fn unknown(context: &Context<'_>, refused: &RefusedField<'_>, present: &[(&str, &str)]) -> Words {
-    let message = format!("policyType is {}, which OpenShift {} does not know", shown(refused.value), context.release);
+fn unknown(context: &Context<'_>, refused: &RefusedField<'_>, policy_type: &str, present: &[(&str, &str)]) -> Words {
+    let message = match policy_type {
+        "" => "policyType is empty".to_string(),
+        other => format!("policyType is {}, which OpenShift {} does not know", shown(other), context.release),
+    };
     match present {
         [(name, member)] => {
             let advice = format!("for {member}, write policyType: {name}");

@@ -87,7 +87,9 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let is_known = context.snapshot.sync() == Sync::Live && context.snapshot.cluster_version.is_some();
     let level = match (concerns_release, open.is_some(), is_known) {
         (_, true, _) | (true, _, false) => Level::Error,
-        (true, false, true) | (false, false, false) => Level::Warning,
+        (true, false, true) => Level::Warning,
+        // Only to be acknowledged: nothing breaks.
+        (false, false, false) => Level::Info,
         // Nobody asks, and the release does not come from there.
         (false, false, true) => return,
     };

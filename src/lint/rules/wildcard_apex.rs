@@ -24,7 +24,7 @@ pub static RULE: Rule = Rule {
     summary: "A wildcard `*.x` without `x`: the domain itself is not in it.",
     why: "`*.example.com` is every host under example.com, at any depth and with any port, and not example.com itself: images named `example.com/…` are looked up under `example.com`, then \
 under `*.com`. In a policy that leaves them without a signature, in `blockedRegistries` unblocked, in `allowedRegistries` rejected. Where pods are known, only a domain that some pod pulls \
-from is told of; elsewhere every wildcard whose domain is mentioned nowhere beside it.",
+from is told of; elsewhere every wildcard whose domain is mentioned nowhere beside it, as a note where it only permits something.",
     fix: "Add the domain itself next to the wildcard, if it is, or may become, a registry.",
     examples: &[
         Example {
@@ -223,7 +223,10 @@ fn of_lists(context: &Context<'_>, hosts: Option<&Hosts<'_>>, findings: &mut Vec
             let has = |text: &str| index.position(text).is_some() || is_policy(text);
             let mentions = |apex: &str| !index.nested_in(apex).is_empty();
             if let Some(witness) = left_out(&wildcard, hosts, has, mentions) {
-                findings.push(finding(&wildcard, witness));
+                let finding = finding(&wildcard, witness);
+                // Nothing is less protected than it looks: a list of what is permitted may well mean just that.
+                let is_note = witness.is_none() && list != "blockedRegistries";
+                findings.push(if is_note { finding.level(Level::Info) } else { finding });
             }
         }
     }

@@ -104,10 +104,7 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
 type Words = (String, String, Option<String>);
 
 fn unknown(context: &Context<'_>, refused: &RefusedField<'_>, policy_type: &str, present: &[(&str, &str)]) -> Words {
-    let message = match policy_type {
-        "" => "policyType is empty".to_string(),
-        other => format!("policyType is {}, which OpenShift {} does not know", shown(other), context.release),
-    };
+    let message = format!("policyType is {}, which OpenShift {} does not know", shown(policy_type), context.release);
     match present {
         [(name, member)] => {
             let advice = format!("for {member}, write policyType: {name}");

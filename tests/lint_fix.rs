@@ -265,3 +265,21 @@ fn what_a_file_says_of_itself_stays() {
     run(&["lint", "-f", path.to_str().unwrap(), "--unsafe-fixes", "--release", "4.20", "--select", "207"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("# ours\n\n---\n{cluster}"));
 }
+
+/// The lines around a change may be those of a key, which nobody could tell by themselves.
+#[test]
+fn keys_beside_a_change_are_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.yaml");
+    let lines: String = (0..20)
+        .map(|line| format!("      MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQD{line:02}secret\n"))
+        .collect();
+    let key = format!("      -----BEGIN PRIVATE KEY-----\n{lines}      -----END PRIVATE KEY-----\n");
+    let text = MANIFESTS
+        .replace("SOME_KEY", SOME_KEY)
+        .replace("spec:\n  scopes:\n", &format!("spec:\n  key: |\n{key}  scopes:\n"));
+    fs::write(&path, text).unwrap();
+    let shown = stdout(&run(&["lint", "-f", path.to_str().unwrap(), "--diff", "--release", "4.20"]));
+    assert!(shown.contains("-    - quay.io   # twice") && shown.contains("@@ -39,7 +39,6 @@"), "{shown}");
+    assert!(!shown.contains("secret") && !shown.contains("END PRIVATE"), "{shown}");
+}

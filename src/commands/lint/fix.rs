@@ -15,7 +15,7 @@ use crate::files::edit::{self, Edited, FileEdits};
 use crate::lint::fix::{self, Fate, Fix};
 use crate::lint::report::{LintReport, TextEdit};
 use crate::lint::{Context, Finding, Outcome};
-use crate::model::private_keys::redact;
+use crate::model::private_keys::{NOT_SHOWN, private_keys, redact};
 use crate::output::Terminal;
 use crate::snapshot::{Origin, Source, SourceFile};
 
@@ -141,7 +141,8 @@ impl Mended {
     /// Shows the changes instead of writing them; the answer is whether there is none.
     pub fn show(&self, t: &mut Terminal) -> Answer {
         for (name, (source, text)) in &self.files {
-            let diff = unified_diff(&source.text, text, (name, name));
+            // Keys go while they are whole: of the lines around a change nobody could say what they are.
+            let diff = unified_diff(&without_keys(&source.text), &without_keys(text), (name, name));
             redact(&diff).lines().try_for_each(|line| t.line(line))?;
         }
         t.flush()?;
@@ -161,6 +162,21 @@ impl Mended {
             say("not fixed", &format!("and {more} more"));
         }
     }
+}
+
+/// The text without private keys, with as many lines as before.
+fn without_keys(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in private_keys(text.as_bytes()) {
+        let key = text.get(range.clone()).unwrap_or_default();
+        shown.push_str(text.get(at..range.start).unwrap_or_default());
+        shown.push_str(NOT_SHOWN);
+        shown.push_str(&format!("\n{NOT_SHOWN}").repeat(key.matches('\n').count()));
+        at = range.end;
+    }
+    shown.push_str(text.get(at..).unwrap_or_default());
+    shown
 }
 
 /// What would mend each finding alone, for formats that say so; for as many as can be proved within a moment.

@@ -133,6 +133,8 @@ fn live_answers_are_those_of_a_must_gather() {
         }
         let json = |output: Output| {
             let mut document = without_source(&output.stdout);
+            // A must-gather holds the pods of some namespaces only, and rules that need all of them do not run.
+            document.as_object_mut().unwrap().remove("rules");
             for finding in document["findings"].as_array_mut().into_iter().flatten() {
                 finding.as_object_mut().unwrap().remove("location");
             }

@@ -257,9 +257,11 @@ impl<'a> Context<'a> {
     }
 
     /// Whether every object of a kind is there that the cluster has: only then does something that is not among them not exist. A
-    /// must-gather holds the pods of some namespaces, and a tenant sees those of its own.
+    /// must-gather holds the pods of some namespaces, and a tenant sees those of its own. A cluster in which nothing runs at all tells
+    /// nothing about what is in use.
     pub fn has_all(&self, kind: Kind) -> bool {
-        self.can_see(kind) && self.snapshot.gaps.iter().all(|gap| gap.kind != kind)
+        let tells = kind != Kind::Pod || !self.snapshot.pods.is_empty();
+        tells && self.can_see(kind) && self.snapshot.gaps.iter().all(|gap| gap.kind != kind)
     }
 }
 

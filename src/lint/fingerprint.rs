@@ -7,21 +7,26 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{Context, Finding};
+use crate::model::parallel;
 use crate::model::private_keys::redact;
 use crate::model::provenance::ObjectRef;
 
 /// Gives each finding its fingerprint, but for those that have one. Equal ones are counted, in an order that neither positions nor files
 /// take part in: what else they are about, then their words.
 pub(super) fn name(context: &Context<'_>, findings: &mut [Finding]) {
-    let mut seen: HashMap<String, Vec<usize>, foldhash::fast::RandomState> = HashMap::default();
-    for (index, finding) in findings.iter_mut().enumerate() {
+    parallel::for_each(findings, |finding| {
         if finding.fingerprint.is_empty() {
             finding.fingerprint =
                 format!("{}/{}/{}", finding.rule.id(), finding.object, key(context, &finding.object, &finding.path));
         }
-        seen.entry(finding.fingerprint.clone()).or_default().push(index);
+    });
+    let mut seen: HashMap<&str, Vec<usize>, foldhash::fast::RandomState> = HashMap::default();
+    for (index, finding) in findings.iter().enumerate() {
+        seen.entry(&finding.fingerprint).or_default().push(index);
     }
-    for (name, mut equal) in seen.into_iter().filter(|(_, equal)| equal.len() > 1) {
+    let shared = seen.into_iter().filter(|(_, equal)| equal.len() > 1);
+    let shared: Vec<(String, Vec<usize>)> = shared.map(|(name, equal)| (name.to_string(), equal)).collect();
+    for (name, mut equal) in shared {
         equal.sort_by_cached_key(|index| findings.get(*index).map(|finding| what_else(context, finding)));
         for (times, index) in equal.into_iter().enumerate().skip(1) {
             if let Some(finding) = findings.get_mut(index) {

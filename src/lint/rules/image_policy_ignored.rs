@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use crate::compile::NoteKind;
 use crate::lint::{Confidence, Context, Example, Finding, Level, Rule, fix, shown};
-use crate::model::provenance::ObjectRef;
+use crate::model::parallel;
+use crate::model::provenance::{Cause, ObjectRef};
 use crate::snapshot::Kind;
 
 pub static RULE: Rule = Rule {
@@ -87,38 +88,10 @@ spec:
 
 fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let scopes = context.scopes();
-    let mut ignored: HashSet<&ObjectRef> = HashSet::new();
-    for note in context.compiled.notes.iter().filter(|note| note.kind == NoteKind::ImagePolicyScopeIgnored) {
-        let [cause, around @ ..] = note.causes.as_slice() else { continue };
-        ignored.insert(&cause.object);
-        let scope = shown(&cause.value);
-        let message = match around.first() {
-            Some(cluster) if cluster.value == cause.value => {
-                format!("{scope} has no effect here, since {} asks for it", cluster.object)
-            }
-            Some(cluster) => {
-                format!(
-                    "{scope} has no effect here, since it is inside {} of {}",
-                    shown(&cluster.value),
-                    cluster.object
-                )
-            }
-            None => format!("{scope} has no effect here"),
-        };
-        let namespace = cause.object.namespace.as_deref().unwrap_or_default();
-        let mut finding = Finding::at(&RULE, &cause.object, context.origin(&cause.object), &cause.path, message)
-            .effect(format!(
-                "pods of namespace {} need what the ClusterImagePolicy requires; the signature that this policy requires is never looked for",
-                shown(namespace)
-            ))
-            .help(format!("take the scope out of the ImagePolicy, or have the ClusterImagePolicy narrowed:\n{}", scopes.drop_scope(cause)))
-            .fixed_by(scopes.without_scope(cause, true));
-        for cluster in around {
-            finding = finding.related(&cluster.object, &cluster.path, format!("asks for {}", shown(&cluster.value)));
-        }
-        finding.witness = around.first().and_then(|cluster| scopes.witness_below(&cause.value, &cluster.value));
-        findings.push(finding);
-    }
+    let notes = context.compiled.notes.iter().filter(|note| note.kind == NoteKind::ImagePolicyScopeIgnored);
+    let left_out: Vec<(&Cause, &[Cause])> = notes.filter_map(|note| note.causes.split_first()).collect();
+    let ignored: HashSet<&ObjectRef> = left_out.iter().map(|(cause, _)| &*cause.object).collect();
+    findings.extend(parallel::map(&left_out, |(cause, around)| without_effect(context, cause, around)));
     if scopes.tenants.is_empty() {
         return;
     }
@@ -145,4 +118,32 @@ fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             findings.push(finding);
         }
     }
+}
+
+/// A scope that the controller leaves out of the namespace's policy.
+fn without_effect(context: &Context<'_>, cause: &Cause, around: &[Cause]) -> Finding {
+    let scopes = context.scopes();
+    let scope = shown(&cause.value);
+    let message = match around.first() {
+        Some(cluster) if cluster.value == cause.value => {
+            format!("{scope} has no effect here, since {} asks for it", cluster.object)
+        }
+        Some(cluster) => {
+            format!("{scope} has no effect here, since it is inside {} of {}", shown(&cluster.value), cluster.object)
+        }
+        None => format!("{scope} has no effect here"),
+    };
+    let namespace = cause.object.namespace.as_deref().unwrap_or_default();
+    let mut finding = Finding::at(&RULE, &cause.object, context.origin(&cause.object), &cause.path, message)
+        .effect(format!(
+            "pods of namespace {} need what the ClusterImagePolicy requires; the signature that this policy requires is never looked for",
+            shown(namespace)
+        ))
+        .help(format!("take the scope out of the ImagePolicy, or have the ClusterImagePolicy narrowed:\n{}", scopes.drop_scope(cause)))
+        .fixed_by(scopes.without_scope(cause, true));
+    for cluster in around {
+        finding = finding.related(&cluster.object, &cluster.path, format!("asks for {}", shown(&cluster.value)));
+    }
+    finding.witness = around.first().and_then(|cluster| scopes.witness_below(&cause.value, &cluster.value));
+    finding
 }

@@ -294,7 +294,7 @@ pub struct Finding {
     pub refused_by: Option<RefusedBy>,
     /// A change of objects that mends it, where one does without asking anybody anything.
     pub fix: Option<fix::Fix>,
-    /// The same for the same finding on the same object, whatever is reordered around it; see [`mod@fingerprint`].
+    /// The same for the same finding on the same object, whatever is reordered around it: code, object, and the field with values in place of indices.
     pub fingerprint: String,
     /// Why it does not count, where somebody said so.
     pub suppression: Option<Suppression>,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod change;
+mod completion;
 mod diff;
 mod explain;
 mod generate;
@@ -22,6 +23,15 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::model::provenance::Refusal;
 use crate::output::{Color, Format, Terminal};
+
+/// The plugin's name: what comes after `oc` and `kubectl`, and krew's name of it. A dash in it becomes `_` in the names of
+/// executables ([`plugin_file`]), as krew and kubectl have it.
+pub const PLUGIN: &str = "imagepolicy";
+
+/// What the plugin's executable is called for a program that looks for it: `kubectl-imagepolicy`, `oc_complete-imagepolicy`.
+pub fn plugin_file(program: &str) -> String {
+    format!("{program}-{}", PLUGIN.replace('-', "_"))
+}
 
 /// Explain, check and generate the image policy of an OpenShift cluster.
 #[derive(Debug, Parser)]
@@ -54,6 +64,7 @@ enum Command {
     Apply(apply::Args),
     Rollback(rollback::Args),
     Rollout(rollout::Args),
+    Completion(completion::Args),
     Version(version::Args),
 }
 
@@ -87,6 +98,9 @@ type Answer = Result<bool>;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
+    if let Some(words) = completion::asked(std::env::args_os()) {
+        return completion::answer(words);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -103,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Rollout(args) => rollout::run(args),
         Command::Apply(args) => apply::run(args),
         Command::Rollback(args) => rollback::run(args),
+        Command::Completion(args) => completion::run(args),
         Command::Version(args) => version::run(args),
     };
     match answer {

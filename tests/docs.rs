@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap_mangen::roff::{Roff, roman};
+use oc_imagepolicy::commands::PLUGIN;
 use oc_imagepolicy::lint::rules::{RULES, page};
 
 fn root() -> &'static Path {
@@ -29,7 +31,7 @@ fn check(expected: &BTreeMap<PathBuf, String>, directory: Option<&Path>) {
     if let Some(directory) = directory {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            assert!(expected.contains_key(&path), "{} belongs to no rule", path.display());
+            assert!(expected.contains_key(&path), "{} is generated no more", path.display());
         }
     }
 }
@@ -119,6 +121,18 @@ fn pages_of_rules() {
     check(&pages, Some(&directory));
 }
 
+/// The commands below one, with the words that lead to them (`completion install`), in the order of `--help`.
+fn commands(definition: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+    let mut found = Vec::new();
+    for command in definition.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let path = format!("{path} {}", command.get_name()).trim_start().to_string();
+        let below = commands(command, &path);
+        found.push((path, command.clone()));
+        found.extend(below);
+    }
+    found
+}
+
 #[test]
 fn the_command_line() {
     let mut text = String::from(
@@ -126,12 +140,84 @@ fn the_command_line() {
     );
     let mut definition = oc_imagepolicy::commands::definition();
     definition.build();
-    for command in definition.get_subcommands_mut() {
-        let name = command.get_name().to_string();
-        let help =
-            command.clone().bin_name(format!("oc imagepolicy {name}")).term_width(100).render_long_help().to_string();
+    for (path, command) in commands(&definition, "") {
+        let help = command.bin_name(format!("oc {PLUGIN} {path}")).term_width(100).render_long_help().to_string();
         let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-        write!(text, "\n## {name}\n\n```\n{}\n```\n", help.join("\n").trim_end()).unwrap();
+        write!(text, "\n## {path}\n\n```\n{}\n```\n", help.join("\n").trim_end()).unwrap();
     }
     check(&BTreeMap::from([(root().join("docs/cli.md"), text)]), None);
+}
+
+/// A page for `man`. The sections that clap_mangen writes well are its own; its synopsis names every flag, and it has no section for examples.
+fn man_page(path: &str, mut command: clap::Command, see_also: &[String]) -> Vec<u8> {
+    let name = format!("oc-{PLUGIN} {path}").trim_end().replace(' ', "-");
+    let typed = format!("oc {PLUGIN} {path}").trim_end().to_string();
+    command = command.display_name(&name).bin_name(typed).disable_help_subcommand(true);
+    let usage = command.render_usage().to_string().trim_start_matches("Usage: ").to_string();
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let mut sections = Roff::new();
+    let mut last = "";
+    for part in after.split("\n\n").filter(|part| !part.is_empty()) {
+        let part = part.strip_prefix("Examples:\n").unwrap_or(part);
+        let is_example = part.trim_start().starts_with("# ") || part.contains("\n  oc ");
+        let (heading, text) = match part.strip_prefix("Exit codes: ") {
+            Some(codes) => ("EXIT STATUS", codes),
+            None if is_example => ("EXAMPLES", part),
+            None => ("NOTES", part),
+        };
+        match std::mem::replace(&mut last, heading) == heading {
+            true => sections.control("PP", []),
+            false => sections.control("SH", [heading]),
+        };
+        if is_example {
+            sections.control("nf", []);
+            for line in text.lines() {
+                sections.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+            }
+            sections.control("fi", []);
+        } else {
+            sections.text([roman(text)]);
+        }
+    }
+    let mut synopsis = Roff::new();
+    synopsis.control("SH", ["SYNOPSIS"]);
+    synopsis.text([roman(usage)]);
+    let mut references = Roff::new();
+    references.control("SH", ["SEE ALSO"]);
+    references.text([roman(
+        see_also.iter().filter(|page| **page != name).map(|page| format!("{page}(1)")).collect::<Vec<_>>().join(", "),
+    )]);
+
+    let page = clap_mangen::Man::new(command.clone())
+        .title(name.to_uppercase())
+        .source(format!("oc-{PLUGIN} {}", env!("CARGO_PKG_VERSION")))
+        .manual("OpenShift image policy");
+    let mut text = Vec::new();
+    page.render_title(&mut text).unwrap();
+    page.render_name_section(&mut text).unwrap();
+    synopsis.to_writer(&mut text).unwrap();
+    page.render_description_section(&mut text).unwrap();
+    page.render_options_section(&mut text).unwrap();
+    if command.has_subcommands() {
+        page.render_subcommands_section(&mut text).unwrap();
+    }
+    sections.to_writer(&mut text).unwrap();
+    references.to_writer(&mut text).unwrap();
+    text
+}
+
+/// What `man` shows, for the whole and for each command; releases carry them.
+#[test]
+fn man_pages() {
+    let directory = root().join("docs/man");
+    let mut definition = oc_imagepolicy::commands::definition();
+    definition.build();
+    let pages: Vec<_> = [(String::new(), definition.clone())].into_iter().chain(commands(&definition, "")).collect();
+    let name = |path: &str| format!("oc-{PLUGIN} {path}").trim_end().replace(' ', "-");
+    let names: Vec<String> = pages.iter().map(|(path, _)| name(path)).collect();
+    let pages = pages.into_iter().map(|(path, command)| {
+        let text = man_page(&path, command, &names);
+        (directory.join(format!("{}.1", name(&path))), String::from_utf8(text).unwrap())
+    });
+    check(&pages.collect(), Some(&directory));
 }

@@ -6,8 +6,12 @@
 mod archive;
 mod binary;
 mod check;
+mod cli_manager;
 mod fault;
+mod krew;
+mod manifests;
 mod platform;
+mod template;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +41,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write the manifests that install a release: krew's, an index with it, the CLI Manager's object
+    Manifests(manifests::Args),
     /// Check archives against every rule that a release keeps
     Check(ArchivesArgs),
 }
@@ -65,6 +71,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<()> {
     match cli.command {
+        Command::Manifests(args) => manifests::run(&cli.repository, &args),
         Command::Check(args) => {
             let directory = args.archives.ok_or_else(|| Fault::new("no archives"))?;
             for archive in check::archives(&cli.repository, &directory)? {

@@ -219,6 +219,14 @@ fn the_documented_role_is_enough_and_less_is_told() {
         let document: Value = serde_json::from_slice(&as_reader.stdout).unwrap();
         assert_eq!(document["gaps"], serde_json::json!([]));
     }
+    let version = live(&server, "reader", &["version"]);
+    assert_eq!(version.status.code(), Some(0), "{}", text(&version.stderr));
+    assert!(text(&version.stdout).contains("\ncluster:    OpenShift 4.21."), "{}", text(&version.stdout));
+    let client = text(&live(&server, "reader", &["version", "--client"]).stdout);
+    assert!(!client.contains("cluster:"), "{client}");
+    let stranger = live(&server, "nobody", &["version", "-o", "json"]);
+    assert_eq!(stranger.status.code(), Some(2), "{}", text(&stranger.stderr));
+    assert!(text(&stranger.stdout).contains("\"compiler\""), "{}", text(&stranger.stdout));
     // Everything but ImagePolicies.
     let some = role.replace("oc-imagepolicy-reader", "some");
     let without = some.replace("clusterimagepolicies, imagepolicies,", "clusterimagepolicies,");

@@ -160,6 +160,24 @@ pub fn connect(args: &ConnectionArgs) -> Result<Connection> {
     connect_in(args, &Environment::of_process())
 }
 
+/// [`connect`], or `None` where neither flags nor a kubeconfig nor a pod's service account names any cluster.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_if_any(args: &ConnectionArgs) -> Result<Option<Connection>> {
+    let environment = Environment::of_process();
+    let named = [&args.context, &args.cluster, &args.user, &args.server].iter().any(|name| name.is_some());
+    let paths = default_paths(&environment);
+    if !named
+        && args.kubeconfig.is_none()
+        && Kubeconfig::read(&paths, false)?.is_empty()
+        && in_cluster(&environment).is_none()
+    {
+        return Ok(None);
+    }
+    connect_in(args, &environment).map(Some)
+}
+
 /// [`connect`] in a given environment.
 ///
 /// # Errors

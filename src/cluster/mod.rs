@@ -15,7 +15,7 @@ mod write;
 
 use std::future::Future;
 
-pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_in, go_duration};
+pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_if_any, connect_in, go_duration};
 pub use pods::platform_pods;
 pub use read::{block_on_read, read};
 pub use write::{Confirmed, Denial, FieldConflict, InvalidField, Mode, Reply, Seen, Target, Writer};

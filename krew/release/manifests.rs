@@ -339,7 +339,8 @@ mod tests {
         without_license.remove("LICENSE");
         let cut = (whole.0.clone(), whole.1[..whole.1.len() / 2].to_vec());
         let name = &whole.0;
-        let cases: &[(&[&(String, Vec<u8>)], String)] = &[
+        type Packed = (String, Vec<u8>);
+        let cases: &[(&[&Packed], String)] = &[
             (&[], "there is no archive in it".to_owned()),
             (&[&cut], format!("{name}: the archive is damaged")),
             (&[&pack("1.2.3", &without_license)], format!("{name}: LICENSE is missing in it")),

@@ -30,7 +30,11 @@ pub const PLUGIN: &str = "imagepolicy";
 
 /// What the plugin's executable is called for a program that looks for it: `kubectl-imagepolicy`, `oc_complete-imagepolicy`.
 pub fn plugin_file(program: &str) -> String {
-    format!("{program}-{}", PLUGIN.replace('-', "_"))
+    file_of(program, PLUGIN)
+}
+
+fn file_of(program: &str, plugin: &str) -> String {
+    format!("{program}-{}", plugin.replace('-', "_"))
 }
 
 /// Explain, check and generate the image policy of an OpenShift cluster.
@@ -154,4 +158,17 @@ fn say(what: &str, text: &str) {
         "{what}: {}",
         text.lines().map(crate::output::clean).collect::<Vec<_>>().join("\n  ")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_have_no_dash_in_the_plugins_name() {
+        assert_eq!(file_of("kubectl", "imagepolicy"), "kubectl-imagepolicy");
+        assert_eq!(file_of("kubectl", "openshift-imagepolicy"), "kubectl-openshift_imagepolicy");
+        assert_eq!(file_of("oc_complete", "a-b-c"), "oc_complete-a_b_c");
+        assert_eq!(plugin_file("kubectl"), file_of("kubectl", PLUGIN));
+    }
 }

@@ -4,6 +4,7 @@
 pub mod controlplane;
 pub mod faulty;
 pub mod json_schema;
+pub mod krew;
 pub mod operator;
 pub mod proxy;
 pub mod reference;

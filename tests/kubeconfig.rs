@@ -31,6 +31,7 @@ const NONE: ConnectionArgs = ConnectionArgs {
     request_timeout: None,
     chunk_size: 500,
     exec_timeout: None,
+    unattended: false,
 };
 
 fn images() -> Server {

@@ -51,6 +51,8 @@ pub struct ConnectionArgs {
     pub chunk_size: u32,
     /// How long an exec plugin may take; by default a minute, five where it can ask somebody.
     pub exec_timeout: Option<Duration>,
+    /// Whether an exec plugin is kept from asking anybody, even where there is a terminal.
+    pub unattended: bool,
 }
 
 impl Default for ConnectionArgs {
@@ -71,6 +73,7 @@ impl Default for ConnectionArgs {
             request_timeout: None,
             chunk_size: 500,
             exec_timeout: None,
+            unattended: false,
         }
     }
 }
@@ -223,6 +226,34 @@ pub fn connect_in(args: &ConnectionArgs, environment: &Environment) -> Result<Co
     })
 }
 
+/// What a kubeconfig has names for.
+#[derive(Clone, Debug, Default)]
+pub struct KubeconfigNames {
+    /// Of contexts.
+    pub contexts: Vec<String>,
+    /// The one that is taken without `--context`.
+    pub current_context: Option<String>,
+    /// Of clusters.
+    pub clusters: Vec<String>,
+    /// Of users.
+    pub users: Vec<String>,
+}
+
+/// Reads the names in the kubeconfig that the flags and the environment of this process name, in the order of the files.
+///
+/// # Errors
+/// [`Error::Kubeconfig`] or [`Error::File`].
+pub fn kubeconfig_names(args: &ConnectionArgs) -> Result<KubeconfigNames> {
+    let (paths, must_exist) = paths(args, &Environment::of_process());
+    let kubeconfig = Kubeconfig::read(&paths, must_exist)?;
+    Ok(KubeconfigNames {
+        contexts: kubeconfig.context_names().map(str::to_string).collect(),
+        current_context: kubeconfig.current_context().map(str::to_string),
+        clusters: kubeconfig.cluster_names().map(str::to_string).collect(),
+        users: kubeconfig.user_names().map(str::to_string).collect(),
+    })
+}
+
 /// One cluster and one user of the kubeconfig.
 struct Chosen {
     context_name: Option<String>,
@@ -232,10 +263,7 @@ struct Chosen {
 }
 
 fn choose(args: &ConnectionArgs, environment: &Environment) -> Result<Chosen> {
-    let (paths, must_exist) = match &args.kubeconfig {
-        Some(path) => (vec![path.clone()], true),
-        None => (default_paths(environment), false),
-    };
+    let (paths, must_exist) = paths(args, environment);
     let kubeconfig = Kubeconfig::read(&paths, must_exist)?;
     if kubeconfig.is_empty()
         && args.server.is_none()
@@ -270,6 +298,14 @@ fn choose(args: &ConnectionArgs, environment: &Environment) -> Result<Chosen> {
         return Err(no_server(context_name, &kubeconfig, &paths));
     }
     Ok(Chosen { context_name: context_name.map(str::to_string), context, cluster, user })
+}
+
+/// The kubeconfig files, and whether they must exist.
+fn paths(args: &ConnectionArgs, environment: &Environment) -> (Vec<PathBuf>, bool) {
+    match &args.kubeconfig {
+        Some(path) => (vec![path.clone()], true),
+        None => (default_paths(environment), false),
+    }
 }
 
 fn default_paths(environment: &Environment) -> Vec<PathBuf> {
@@ -533,7 +569,7 @@ fn credentials(
         return Ok((auth, None));
     }
     if let Some(exec) = &user.exec {
-        let (credential, said) = exec::run(exec, &chosen.cluster, args.exec_timeout)?;
+        let (credential, said) = exec::run(exec, &chosen.cluster, args.exec_timeout, args.unattended)?;
         if !said.is_empty() {
             warnings.push(said);
         }

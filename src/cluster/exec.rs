@@ -44,7 +44,12 @@ struct ExecCredential {
 }
 
 /// Runs the plugin once. The second value is what it said on stderr, where no terminal showed it.
-pub(super) fn run(exec: &Exec, cluster: &Cluster, time_limit: Option<Duration>) -> Result<(Credential, String)> {
+pub(super) fn run(
+    exec: &Exec,
+    cluster: &Cluster,
+    time_limit: Option<Duration>,
+    unattended: bool,
+) -> Result<(Credential, String)> {
     let Some(command) = filled(&exec.command) else {
         return Err(Error::Kubeconfig {
             message: "its `exec` plugin has no `command`".into(),
@@ -56,7 +61,7 @@ pub(super) fn run(exec: &Exec, cluster: &Cluster, time_limit: Option<Duration>) 
     if !version.starts_with(GROUP) {
         return Err(failure(format!("has the apiVersion {:?}, which is not {GROUP}v1", plain(version, 80)), ""));
     }
-    let terminal = io::stdin().is_terminal();
+    let terminal = !unattended && io::stdin().is_terminal();
     let interactive = match filled(&exec.interactive_mode) {
         Some("Never") => false,
         Some("Always") if !terminal => {

@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod exec;
 mod kubeconfig;
+mod names;
 mod pods;
 mod proxy;
 mod read;
@@ -15,7 +16,11 @@ mod write;
 
 use std::future::Future;
 
-pub use connection::{Connection, ConnectionArgs, Environment, connect, connect_if_any, connect_in, go_duration};
+pub use connection::{
+    Connection, ConnectionArgs, Environment, KubeconfigNames, connect, connect_if_any, connect_in, go_duration,
+    kubeconfig_names,
+};
+pub use names::{Named, ObjectName, names};
 pub use pods::platform_pods;
 pub use read::{block_on_read, read};
 pub use write::{Confirmed, Denial, FieldConflict, InvalidField, Mode, Reply, Seen, Target, Writer};

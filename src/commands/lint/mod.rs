@@ -10,7 +10,8 @@ mod text;
 use std::collections::HashSet;
 
 use jiff::civil::Date;
-use output::{LintFormat, Outputs};
+pub(super) use output::LintFormat;
+use output::Outputs;
 use select::Settings;
 
 use super::input::{ConnectionFlags, InputArgs};

@@ -13,6 +13,8 @@ use crate::snapshot::{Kind, Snapshot};
 
 /// A person sees no delay in less than a third of a second; what comes before and after takes the rest of it.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// For who would rather wait for a cluster that is far away: `2s`.
+const PATIENCE_VARIABLE: &str = "OC_IMAGEPOLICY_COMPLETION_TIMEOUT";
 /// An exec plugin is stopped so long before the end that it is gone when this process is.
 const TO_STOP_A_PLUGIN: Duration = Duration::from_millis(40);
 
@@ -68,7 +70,10 @@ impl Live {
             unattended: true,
             ..ConnectionArgs::default()
         };
-        Self { deadline: started + PATIENCE, connection, namespace: text("namespace"), input }
+        let patience = std::env::var(PATIENCE_VARIABLE).ok().and_then(|text| cluster::go_duration(&text));
+        // Nobody waits for an hour.
+        let patience = patience.unwrap_or(PATIENCE).min(Duration::from_secs(3600));
+        Self { deadline: started + patience, connection, namespace: text("namespace"), input }
     }
 
     /// The objects of a kind.

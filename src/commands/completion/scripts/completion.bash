@@ -57,7 +57,8 @@ _FUNCTION_complete() {
     done
     for line in ${lines[@]+"${lines[@]}"}; do
         line="${line#"$cut"}"
-        ((${#lines[@]} == 1)) && printf -v line %q "$line"
+        # A list is only looked at; what is alone is what stands in the line then.
+        [[ ${#lines[@]} -eq 1 && $line == *[!A-Za-z0-9_@%+=:,./-]* ]] && printf -v line %q "$line"
         COMPREPLY[${#COMPREPLY[@]}]="$line"
     done
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -39,8 +39,6 @@ pub struct Archive {
     pub version: String,
     /// Of the archive, in lower-case hexadecimal digits.
     pub sha256: String,
-    /// Its size in bytes.
-    pub size: usize,
     pub files: Entries,
 }
 
@@ -54,25 +52,38 @@ const MOST_FILES: usize = 1000;
 /// Where its name stands for no platform, it is damaged or too large, or holds anything but plain files in the directory of its name.
 pub fn read(path: &Path) -> Result<Archive> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let (platform, version) = Platform::of_archive(name).ok_or_else(|| {
-        Fault::new(format!("{}: this is the name of no archive of a release", path.display()))
-            .hint("as in oc-imagepolicy-v0.1.0-linux-amd64.tar.gz; `release build --help` has the platforms")
-    })?;
+    // Of a file that is none, nothing is read.
+    parse_name(name)?;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Fault::at(path))?;
     file.take(LARGEST_ARCHIVE + 1).read_to_end(&mut bytes).map_err(Fault::at(path))?;
+    of_bytes(name, &bytes)
+}
+
+/// The archive that bytes under a name are.
+///
+/// # Errors
+/// As [`read`].
+pub fn of_bytes(name: &str, bytes: &[u8]) -> Result<Archive> {
+    let (platform, version) = parse_name(name)?;
     if u64::try_from(bytes.len()).is_ok_and(|size| size > LARGEST_ARCHIVE) {
         return Err(Fault::new(format!("{name}: larger than {} MiB", LARGEST_ARCHIVE >> 20)));
     }
     let stem = platform.stem(version);
-    let entries = if platform.suffix() == "zip" { unzip(&bytes, &stem) } else { untar(&bytes, &stem) };
+    let entries = if platform.suffix() == "zip" { unzip(bytes, &stem) } else { untar(bytes, &stem) };
     Ok(Archive {
         name: name.to_owned(),
         platform,
         version: version.to_owned(),
-        sha256: sha256(&bytes),
-        size: bytes.len(),
+        sha256: sha256(bytes),
         files: entries.map_err(|fault| fault.within(name))?,
+    })
+}
+
+fn parse_name(name: &str) -> Result<(&'static Platform, &str)> {
+    Platform::of_archive(name).ok_or_else(|| {
+        Fault::new(format!("{name:?} is the name of no archive of a release"))
+            .hint("as in oc-imagepolicy-v0.1.0-linux-amd64.tar.gz")
     })
 }
 
@@ -81,19 +92,27 @@ pub fn read(path: &Path) -> Result<Archive> {
 /// # Errors
 /// As [`read`], and where there is none.
 pub fn read_all(directory: &Path) -> Result<Vec<Archive>> {
-    let mut names = BTreeSet::new();
+    paths(directory)?.iter().map(|path| read(path)).collect()
+}
+
+/// The files in a directory that are called as archives are, in the order of their names.
+///
+/// # Errors
+/// Where there is none.
+pub fn paths(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = BTreeSet::new();
     for entry in fs::read_dir(directory).map_err(Fault::at(directory))? {
-        let name = entry.map_err(Fault::at(directory))?.file_name();
-        let text = name.to_string_lossy();
-        if text.ends_with(".tar.gz") || text.ends_with(".zip") {
-            names.insert(name);
+        let path = entry.map_err(Fault::at(directory))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".tar.gz") || name.ends_with(".zip") {
+            paths.insert(path);
         }
     }
-    if names.is_empty() {
+    if paths.is_empty() {
         return Err(Fault::new(format!("{}: there is no archive in it", directory.display()))
             .hint("cargo run --example release -- build"));
     }
-    names.iter().map(|name| read(&directory.join(name))).collect()
+    Ok(paths.into_iter().collect())
 }
 
 impl Archive {
@@ -424,7 +443,7 @@ mod tests {
             let archive = verified(platform, &bytes).unwrap();
             assert_eq!(archive.files, files);
             assert_eq!((archive.platform, archive.version.as_str()), (platform, "1.2.3"));
-            assert_eq!((archive.sha256, archive.size), (sha256(&bytes), bytes.len()));
+            assert_eq!(archive.sha256, sha256(&bytes));
         }
     }
 

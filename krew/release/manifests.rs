@@ -143,7 +143,11 @@ fn one_version(archives: &[Archive]) -> Result<&str> {
     }
 }
 
-fn note_missing(archives: &[Archive], require_all: bool) -> Result<()> {
+/// Says which platforms have no archive.
+///
+/// # Errors
+/// Where there must be all.
+pub fn note_missing(archives: &[Archive], require_all: bool) -> Result<()> {
     let is_missing = |archive: &&str| !archives.iter().any(|found| found.platform.triple == *archive);
     let missing: Vec<String> = PLATFORMS
         .iter()

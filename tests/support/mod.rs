@@ -8,6 +8,7 @@ pub mod krew;
 pub mod operator;
 pub mod proxy;
 pub mod reference;
+pub mod release;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};

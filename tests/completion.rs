@@ -251,9 +251,10 @@ fn servers_that_do_not_answer_are_not_waited_for() {
     let nobody = format!("https://{}", refused.local_addr().unwrap());
     drop(refused);
     let silent_address = silent.local_addr().unwrap();
-    let left = home.path().join("left");
+    let started = home.path().join("started");
     let plugin = home.path().join("plugin");
-    fs::write(&plugin, format!("#!/bin/sh\nread answer </dev/stdin\nsleep 300\ntouch {}\n", left.display())).unwrap();
+    fs::write(&plugin, format!("#!/bin/sh\nread answer </dev/stdin\necho $$ >{}\nexec sleep 300\n", started.display()))
+        .unwrap();
     fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
     let exec = |mode: &str| {
         format!(
@@ -281,6 +282,15 @@ fn servers_that_do_not_answer_are_not_waited_for() {
         assert_eq!(said, (expected.to_string(), String::new(), Some(0)), "{server} {user}");
         assert!(took < MUCH_TOO_LONG, "{server} {user}: {took:?}");
     }
+    // The plugin is stopped before this process ends, unless the machine stands still meanwhile.
+    let path = kubeconfig(home.path(), &nobody, &exec("IfAvailable"));
+    let is_stopped = || {
+        let _ = fs::remove_file(&started);
+        asked_with(&path);
+        let plugin = fs::read_to_string(&started).expect("it was started");
+        !Path::new("/proc").join(plugin.trim()).exists()
+    };
+    assert!((0..10).any(|_| is_stopped()));
     // A kubeconfig and an input that never end.
     let pipe = home.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -374,6 +384,7 @@ struct Shell {
 
 /// What a key of ours shows: the line as the shell has it.
 const LINE: &str = "LINE<";
+const PROMPT: &str = "NEXT$ ";
 
 impl Shell {
     fn start(machine: &Machine, shell: &str, set_up: &[&str]) -> Self {
@@ -397,6 +408,7 @@ impl Shell {
             shell.press(&format!("{line}\recho RE''ADY\r"));
             shell.wait_for("READY");
         }
+        shell.wait_for(PROMPT);
         shell
     }
 
@@ -422,10 +434,11 @@ impl Shell {
 
     /// Types something and TAB; what the line is then, and what was listed.
     fn complete(&mut self, typed: &str) -> (String, String) {
-        self.press(&format!("\u{15}{typed}\t\u{7}"));
+        self.press(&format!("{typed}\t\u{7}"));
         let listed = self.wait_for(LINE);
         let line = self.wait_for(">").trim_end_matches('>').to_string();
-        self.press("\u{15}");
+        // Only now the shell reads keys again; the line is empty.
+        self.wait_for(PROMPT);
         (line, listed)
     }
 
@@ -479,15 +492,17 @@ const TYPED_FILES: &[(&str, &str)] = &[
 
 fn bash(machine: &Machine, load: &[&str]) -> Shell {
     installed("bash", "bash");
-    let show = r#"show() { printf '%s%s>' LINE\< "$READLINE_LINE"; }; bind -x '"\C-g": show'"#;
-    let settings = "PS1='$ '; bind 'set show-all-if-ambiguous on'; bind 'set page-completions off'; bind 'set enable-bracketed-paste off'; bind 'set completion-query-items 0'; bind 'set bell-style none'";
+    let show = r#"show() { printf '%s%s>\n' LINE\< "$READLINE_LINE"; READLINE_LINE=; READLINE_POINT=0; }; bind -x '"\C-g": show'"#;
+    let settings = "PS1='NEXT''$ '; bind 'set show-all-if-ambiguous on'; bind 'set page-completions off'; bind 'set enable-bracketed-paste off'; bind 'set completion-query-items 0'; bind 'set bell-style none'";
     Shell::start(machine, "bash --norc --noprofile -i", &[&[settings, show][..], load].concat())
 }
 
 fn zsh(machine: &Machine, load: &[&str]) -> Shell {
     installed("zsh", "zsh");
-    let settings = "PS1='$ '; unsetopt beep; setopt no_list_beep; LISTMAX=0; autoload -Uz compinit; compinit -u -D";
-    let show = "show() { zle -I; print -rn -- \"LINE\"\"<$BUFFER>\" }; zle -N show; bindkey -e; bindkey '^G' show";
+    let settings =
+        "PS1='NEXT''$ '; unsetopt beep; setopt no_list_beep; LISTMAX=0; autoload -Uz compinit; compinit -u -D";
+    let show =
+        "show() { zle -I; print -r -- \"LINE\"\"<$BUFFER>\"; BUFFER= }; zle -N show; bindkey -e; bindkey '^G' show";
     Shell::start(machine, "zsh -f -i", &[&[settings, show][..], load].concat())
 }
 
@@ -507,6 +522,10 @@ fn bash_by_our_own_script() {
         shell.check(program, TYPED);
         shell.check(program, TYPED_FILES);
         shell.check(program, TYPED_LISTS);
+    }
+    for before in ["true; ", "VARIABLE=1 ", "true | "] {
+        let (line, _) = shell.complete(&format!("{before}oc-imagepolicy lint --namespace=ana"));
+        assert_eq!(line, format!("{before}oc-imagepolicy lint --namespace=analytics "));
     }
     // What stands in the line is not run.
     shell.complete("oc-imagepolicy lint -n $(touch some-trap) --select IMP2");

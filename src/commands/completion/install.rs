@@ -100,7 +100,12 @@ pub fn uninstall(args: &UninstallArgs) -> Answer {
     for directory in &directories {
         for completer in COMPLETERS {
             let link = directory.join(executable(completer));
-            match program.look_at(&link, Path::new(""))? {
+            let there = match program.look_at(&link, Path::new("")) {
+                // A directory on PATH that may not be looked into.
+                Err(_) if args.dir.is_none() => There::Nothing,
+                there => there?,
+            };
+            match there {
                 There::Nothing => {}
                 There::Foreign if args.dir.is_some() => return Err(foreign(&link)),
                 There::Foreign => say("note", &format!("{} is none of ours and stays", link.display())),

@@ -23,6 +23,8 @@ const NO_FILES: u8 = 4;
 const DIRECTORIES: u8 = 16;
 /// What cobra takes for a message to the person.
 const ACTIVE_HELP: &str = "_activeHelp_";
+/// More than this nobody looks through, and shells take seconds to show it; what is typed next narrows it down.
+const MOST: usize = 1000;
 /// A description is one line of a list.
 const LONGEST_DESCRIPTION: usize = 120;
 
@@ -58,6 +60,7 @@ impl Reply {
         let mut candidates: Vec<(String, String)> = found.iter().filter_map(|found| shown(found, &word)).collect();
         let mut seen = std::collections::HashSet::new();
         candidates.retain(|(value, _)| seen.insert(value.clone()));
+        candidates.truncate(MOST);
         let unfinished = |(value, _): &(String, String)| value.ends_with(['/', '=']);
         let mut directive = match candidates.is_empty() {
             true if context.files.load(Ordering::Relaxed) => 0,

@@ -1,6 +1,7 @@
-# Completion of oc-PLUGIN and kubectl-PLUGIN in bash, also in the one of macOS.
+# Completion of oc-PLUGIN and kubectl-PLUGIN in bash.
 #
 #   In this shell:     source <(oc-PLUGIN completion bash)
+#   In that of macOS:  source /dev/stdin <<<"$(oc-PLUGIN completion bash)"
 #   In every new one:  echo 'source <(oc-PLUGIN completion bash)' >> ~/.bashrc
 #
 # `oc PLUGIN` and `kubectl PLUGIN` are completed by oc and kubectl, once `oc-PLUGIN completion install` was run.

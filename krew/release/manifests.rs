@@ -253,6 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn the_manifest_in_the_repository_is_valid() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("krew/{PLUGIN}.yaml"));
+        let text = fs::read_to_string(&path).unwrap();
+        let manifest = krew::read(&format!("{PLUGIN}.yaml"), &text).unwrap();
+        assert_eq!(
+            (manifest.spec.version.as_str(), manifest.spec.homepage.as_str()),
+            (&*format!("v{VERSION}"), HOMEPAGE)
+        );
+        // Whatever archives there were: the rest of the text is the template's.
+        let texts_of = |text: &str| text.split("  platforms:").next().unwrap_or_default().to_owned();
+        let rendered = super::manifest(&template(), &format!("v{VERSION}"), HOMEPAGE, &archives(VERSION)).unwrap().0;
+        assert_eq!(texts_of(&text), texts_of(&rendered), "{} is out of date: `release manifests`", path.display());
+    }
+
+    #[test]
     fn a_manifest_of_wrong_archives_is_refused() {
         let mut archives = archives("1.2.3");
         archives[0].files.remove("LICENSE");

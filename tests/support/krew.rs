@@ -180,8 +180,9 @@ fn fits(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
+/// A folder with all that is in it, to a place that exists or not.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let to = to.join(path.file_name().unwrap());

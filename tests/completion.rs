@@ -235,9 +235,13 @@ fn kubeconfig(directory: &Path, server: &str, user: &str) -> PathBuf {
 /// Answers to `--of`, and how long that took.
 fn asked_with(kubeconfig: &Path) -> (Output, Duration) {
     let begun = Instant::now();
+    (asking(kubeconfig).output().unwrap(), begun.elapsed())
+}
+
+fn asking(kubeconfig: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["__complete", "explain", "--of", ""]).env("KUBECONFIG", kubeconfig).stdin(Stdio::null());
-    (command.output().unwrap(), begun.elapsed())
+    command
 }
 
 /// The figure itself is in docs/performance.md; this says only that nobody is waited for.
@@ -303,14 +307,70 @@ fn servers_that_do_not_answer_are_not_waited_for() {
 }
 
 #[test]
+fn servers_that_answer_nonsense_are_passed_over() {
+    let home = tempfile::tempdir().unwrap();
+    let status = |code: u16, reason: &str| {
+        let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code});
+        let body = body.to_string();
+        format!(
+            "HTTP/1.1 {code} X\r\nretry-after: 30\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let found = |body: &str| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    for (answer, for_ever) in [
+        (status(401, "Unauthorized"), false),
+        (status(403, "Forbidden"), false),
+        (status(404, "NotFound"), false),
+        (status(429, "TooManyRequests"), false),
+        (status(500, "InternalError"), false),
+        ("HTTP/1.1 302 Found\r\nlocation: https://login.invalid/\r\ncontent-length: 0\r\n\r\n".to_string(), false),
+        (found("<html>please log in</html>"), false),
+        (found(r#"{"kind":"NodeList","items":null}"#), false),
+        (found(r#"{"kind":"NodeList","items":[{"metadata":{"name":7}}]}"#), false),
+        (found(r#"{"kind":"NodeList","items":[{},{"metadata":null},{"metadata":{}}]}"#), false),
+        (found(&"[".repeat(100_000)), false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 999999\r\n\r\n{\"kind\":".to_string(), false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9999999999\r\n\r\n{".to_string(), true),
+        ("HTTP/1.1 200 OK\r\nx: ".to_string(), true),
+        ("nonsense".to_string(), false),
+        (String::new(), false),
+    ] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let kubeconfig = kubeconfig(home.path(), &format!("http://{}", server.local_addr().unwrap()), "{token: x}");
+        let shown: String = answer.chars().take(80).collect();
+        std::thread::spawn(move || {
+            for mut stream in server.incoming().flatten() {
+                let answer = answer.clone();
+                std::thread::spawn(move || {
+                    let mut request = [0; 4096];
+                    let _ = stream.read(&mut request);
+                    let _ = stream.write_all(answer.as_bytes());
+                    while for_ever && stream.write_all(&[b' '; 4096]).is_ok() {}
+                });
+            }
+        });
+        let (output, took) = asked_with(&kubeconfig);
+        let answer = text(&output.stdout);
+        assert_eq!(values(&answer), (vec!["desired", "rendered", "node/"], ":6"), "{shown}");
+        assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)), "{shown}");
+        assert!(took < MUCH_TOO_LONG, "{shown}: {took:?}");
+    }
+}
+
+#[test]
 fn what_needs_no_cluster_asks_none() {
     let home = tempfile::tempdir().unwrap();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     server.set_nonblocking(true).unwrap();
     let kubeconfig = kubeconfig(home.path(), &format!("http://{}", server.local_addr().unwrap()), "{token: x}");
     let ask = |words: &[&str]| {
-        let output =
-            Command::new(PROGRAM).arg("__complete").args(words).env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.arg("__complete").args(words).env("KUBECONFIG", &kubeconfig);
+        // Enough to connect on a busy machine.
+        let output = command.env("OC_IMAGEPOLICY_COMPLETION_TIMEOUT", "3s").output().unwrap();
         text(&output.stdout)
     };
     for words in [
@@ -351,7 +411,7 @@ fn names_that_a_shell_would_obey_are_not_offered() {
             let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
         }
     });
-    let (output, _) = asked_with(&kubeconfig);
+    let output = asking(&kubeconfig).env("OC_IMAGEPOLICY_COMPLETION_TIMEOUT", "60s").output().unwrap();
     let answer = text(&output.stdout);
     assert_eq!(values(&answer), (vec!["desired", "rendered", "node/good"], ":4"));
 }

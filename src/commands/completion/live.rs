@@ -12,7 +12,7 @@ use crate::files::{self, ReadOptions};
 use crate::snapshot::{Kind, Snapshot};
 
 /// A person sees no delay in less than a third of a second; what comes before and after takes the rest of it.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_millis(225);
 /// For who would rather wait for a cluster that is far away: `2s`.
 const PATIENCE_VARIABLE: &str = "OC_IMAGEPOLICY_COMPLETION_TIMEOUT";
 /// An exec plugin is stopped so long before the end that it is gone when this process is.

@@ -222,7 +222,6 @@ mod tests {
             platform,
             version: version.to_owned(),
             sha256: archive::sha256(platform.archive(version).as_bytes()),
-            size: 1,
             files: files(platform),
         };
         PLATFORMS.iter().map(archive).collect()
@@ -365,7 +364,7 @@ mod tests {
             (&[&pack("1.2.3", &without_license)], format!("{name}: LICENSE is missing in it")),
             (
                 &[&("oc-imagepolicy-v1.2.3-linux-mips.tar.gz".to_owned(), whole.1.clone())],
-                "this is the name of no archive".to_owned(),
+                "is the name of no archive".to_owned(),
             ),
             // An archive that was renamed: its directory tells.
             (&[&(PLATFORMS[1].archive("1.2.3"), whole.1.clone())], "oc-imagepolicy-v1.2.3-linux-amd64".to_owned()),

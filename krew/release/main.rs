@@ -149,12 +149,16 @@ struct Kind {
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if run::is_stopped() => {
+            eprintln!("error: {}", run::INTERRUPTED);
+            ExitCode::from(130)
+        }
         Err(fault) => {
             eprintln!("error: {fault}");
             for line in fault.hint.lines() {
                 eprintln!("hint: {line}");
             }
-            ExitCode::from(if run::is_stopped() { 130 } else { 2 })
+            ExitCode::from(2)
         }
     }
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::fault::{Fault, Result};
 
+/// The last word of a program that was asked to end.
+pub const INTERRUPTED: &str = "interrupted: nothing was made";
+
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C and SIGTERM end what runs, and this program tidies up before it ends.
@@ -50,7 +53,7 @@ pub fn is_stopped() -> bool {
 /// # Errors
 /// Once somebody asked this program to end.
 pub fn go_on() -> Result<()> {
-    if is_stopped() { Err(Fault::new("interrupted: nothing was made")) } else { Ok(()) }
+    if is_stopped() { Err(Fault::new(INTERRUPTED)) } else { Ok(()) }
 }
 
 /// Runs a program that tells its progress itself, on stderr.

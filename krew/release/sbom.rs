@@ -77,8 +77,14 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
         if name == ".git" || name == "target" {
             continue;
         }
+        let path = entry.path();
+        // cargo may write Cargo.lock.
+        if path.is_file() {
+            fs::copy(&path, to.join(&name)).map_err(Fault::at(&path))?;
+            continue;
+        }
         #[cfg(unix)]
-        std::os::unix::fs::symlink(entry.path(), to.join(&name)).map_err(Fault::at(&entry.path()))?;
+        std::os::unix::fs::symlink(&path, to.join(&name)).map_err(Fault::at(&path))?;
         #[cfg(not(unix))]
         return Err(Fault::new("releases are made on Linux and macOS"));
     }

@@ -487,9 +487,16 @@ fn a_build_that_is_interrupted_leaves_nothing() {
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "{signal}: it does not say so");
         }
         assert!(small.files().is_empty(), "{:?}", small.files().keys());
-        // What it started has ended, too.
+        // What it started ends, too.
         let id = fs::read_to_string(&started).unwrap();
-        let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{signal}: {state}");
+        let is_ended = || {
+            let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        };
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !is_ended() {
+            assert!(std::time::Instant::now() < limit, "{signal}: process {id} goes on");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 }

@@ -150,6 +150,13 @@ const EXAMPLE: &[&str] = &["explain", "--example"];
 pub fn explained_here(repository: &Repository) -> Result<String> {
     let mut cargo = Command::new("cargo");
     cargo.args(["run", "--quiet", "--locked", "--bin", "oc-imagepolicy", "--"]).args(EXAMPLE);
+    // What an outer `cargo run` or `cargo test` says of its package would have ring's build script run again, and so all behind it.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| text.starts_with(start)) {
+            cargo.env_remove(&name);
+        }
+    }
     run::output(cargo.current_dir(&repository.root).env("NO_COLOR", "1"))
 }
 

@@ -200,6 +200,10 @@ fn build_archives(root: &Path, args: &BuildArgs) -> Result<()> {
         eprintln!("{name}: {} bytes, {}", bytes.len(), if ran { "runs" } else { "cannot be run on this machine" });
         archives.insert(name, bytes);
     }
+    let after = Repository::open(root, args.kind.allow_dirty)?;
+    if (&after.commit, after.dirty) != (&repository.commit, repository.dirty) {
+        return Err(Fault::new("the repository changed while it was built: these are archives of no commit"));
+    }
     put(&directory, &origin, &archives)
 }
 

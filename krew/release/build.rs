@@ -105,7 +105,16 @@ pub fn without_settings(command: &mut Command) {
         let text = name.to_string_lossy();
         let of_cargo = text.starts_with("CARGO") && !kept(&text);
         let of_compilers = ["CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "AR_", "CC_", "ZIG", "TARGET_", "HOST_"];
-        let exact = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTC", "CC", "AR", "LD_LIBRARY_PATH"];
+        let exact = [
+            "RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTC",
+            "CC",
+            "AR",
+            "OUT_DIR",
+            "LD_LIBRARY_PATH",
+        ];
         if of_cargo || of_compilers.iter().any(|start| text.starts_with(start)) || exact.contains(&&*text) {
             command.env_remove(&name);
         }
@@ -153,7 +162,7 @@ pub fn explained_here(repository: &Repository) -> Result<String> {
     // What an outer `cargo run` or `cargo test` says of its package would have ring's build script run again, and so all behind it.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| text.starts_with(start)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"].iter().any(|start| text.starts_with(start)) {
             cargo.env_remove(&name);
         }
     }

@@ -18,7 +18,8 @@ pub fn program() -> &'static Path {
         cargo.args(["build", "--quiet", "--locked", "--example", "release"]).current_dir(manifest_dir());
         // What cargo tells a test about its package ring watches: it, and all that needs it, would be built anew.
         for (name, _) in std::env::vars_os() {
-            let is_told = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
+            let is_told =
+                |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
             if name.to_str().is_some_and(is_told) {
                 cargo.env_remove(&name);
             }

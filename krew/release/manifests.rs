@@ -12,6 +12,7 @@ use crate::cli_manager;
 use crate::fault::{Fault, Result};
 use crate::krew::{self, Contents, Manifest};
 use crate::platform::PLATFORMS;
+use crate::shelf;
 use crate::template::{self, Values};
 
 #[derive(Debug, clap::Args)]
@@ -57,7 +58,10 @@ pub fn run(repository: &Path, args: &Args) -> Result<()> {
     }
     let path = repository.join("krew/manifest.template.yaml");
     let template = fs::read_to_string(&path).map_err(Fault::at(&path))?;
-    let (text, manifest) = manifest(&template, &format!("v{version}"), HOMEPAGE, &archives)?;
+    let origins = archives.iter().map(shelf::origin).collect::<Result<Vec<_>>>()?;
+    let origin = origins.first().ok_or_else(|| Fault::new("there is no archive"))?;
+    archives.iter().try_for_each(|archive| shelf::same_origin(archive, origin))?;
+    let (text, manifest) = manifest(&template, &format!("v{version}"), HOMEPAGE, &origin.commit, &archives)?;
 
     let file = format!("{PLUGIN}.yaml");
     let mut written = vec![
@@ -76,7 +80,13 @@ pub fn run(repository: &Path, args: &Args) -> Result<()> {
 }
 
 /// krew's manifest of the archives, valid by every rule.
-fn manifest(template: &str, version: &str, homepage: &str, archives: &[Archive]) -> Result<(String, Manifest)> {
+fn manifest(
+    template: &str,
+    version: &str,
+    homepage: &str,
+    commit: &str,
+    archives: &[Archive],
+) -> Result<(String, Manifest)> {
     let platforms = archives.iter().filter(|archive| archive.platform.krew).map(|archive| {
         let platform = archive.platform;
         BTreeMap::from([
@@ -88,7 +98,9 @@ fn manifest(template: &str, version: &str, homepage: &str, archives: &[Archive])
         ])
     });
     let values = Values {
-        texts: [("name", PLUGIN), ("version", version), ("homepage", homepage)].map(|(n, v)| (n, v.to_owned())).into(),
+        texts: [("name", PLUGIN), ("version", version), ("homepage", homepage), ("commit", commit)]
+            .map(|(n, v)| (n, v.to_owned()))
+            .into(),
         lists: [("platforms", platforms.collect())].into(),
     };
     let text = template::render(template, &values)
@@ -198,6 +210,7 @@ mod tests {
     use crate::platform::Platform;
 
     const HOME: &str = "https://example.com/home";
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
     fn template() -> String {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("krew/manifest.template.yaml")).unwrap()
@@ -229,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_template_makes_a_manifest_that_krew_takes_with_every_platform_that_it_knows() {
-        let (text, _) = manifest(&template(), "v1.2.3", HOME, &archives("1.2.3")).unwrap();
+        let (text, _) = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives("1.2.3")).unwrap();
         for platform in PLATFORMS {
             let name = platform.archive("1.2.3");
             let place = format!(
@@ -243,7 +256,8 @@ mod tests {
     /// krew-release-bot's changes are merged without a person where this is so.
     #[test]
     fn a_release_changes_nothing_but_version_uri_and_checksum() {
-        let text = |version: &str| manifest(&template(), &format!("v{version}"), HOME, &archives(version)).unwrap().0;
+        let text =
+            |version: &str| manifest(&template(), &format!("v{version}"), HOME, COMMIT, &archives(version)).unwrap().0;
         let (old, new) = (text("1.2.3"), text("2.0.0-rc.1"));
         assert_eq!(old.lines().count(), new.lines().count());
         let changed = old.lines().zip(new.lines()).filter(|(old, new)| old != new);
@@ -262,7 +276,10 @@ mod tests {
         );
         // Whatever archives there were: the rest of the text is the template's.
         let texts_of = |text: &str| text.split("  platforms:").next().unwrap_or_default().to_owned();
-        let rendered = super::manifest(&template(), &format!("v{VERSION}"), HOMEPAGE, &archives(VERSION)).unwrap().0;
+        let commit = text.split("The archives are of commit ").nth(1).and_then(|rest| rest.get(..40)).unwrap();
+        assert!(commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
+        let version = format!("v{VERSION}");
+        let rendered = super::manifest(&template(), &version, HOMEPAGE, commit, &archives(VERSION)).unwrap().0;
         assert_eq!(texts_of(&text), texts_of(&rendered), "{} is out of date: `release manifests`", path.display());
     }
 
@@ -271,26 +288,27 @@ mod tests {
         let mut archives = archives("1.2.3");
         archives[0].files.remove("LICENSE");
         archives[1].files.get_mut("oc-imagepolicy").unwrap().executable = false;
-        let error = manifest(&template(), "v1.2.3", HOME, &archives).unwrap_err();
+        let error = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives).unwrap_err();
         assert_eq!(
             error.message,
             "the manifest would not be taken:\n  \
              spec.platforms[0]: oc-imagepolicy-v1.2.3-linux-amd64.tar.gz: no LICENSE is installed\n  \
              spec.platforms[1]: oc-imagepolicy-v1.2.3-linux-arm64.tar.gz: \"oc-imagepolicy\" is not executable"
         );
-        let error = manifest(&template(), "v1.2.3", "", &archives).unwrap_err();
+        let error = manifest(&template(), "v1.2.3", "", COMMIT, &archives).unwrap_err();
         assert!(
             error.message.starts_with("krew/manifest.template.yaml: the value of \"homepage\" is empty"),
             "{error}"
         );
-        let error = manifest(&format!("{{{{ colour }}}}\n{}", template()), "v1.2.3", HOME, &archives).unwrap_err();
+        let error =
+            manifest(&format!("{{{{ colour }}}}\n{}", template()), "v1.2.3", HOME, COMMIT, &archives).unwrap_err();
         assert_eq!(error.message, "krew/manifest.template.yaml: line 1: no value for \"colour\"");
     }
 
     #[test]
     fn the_cli_manager_finds_each_file_in_the_image() {
         let archives = archives("1.2.3");
-        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, &archives).unwrap();
+        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives).unwrap();
         let image = "registry.example.com:5000/tools/oc-imagepolicy:v1.2.3";
         let text = cli_manager::plugin(&manifest.spec, &archives, image, Some("tools/pull.secret")).unwrap();
         let plugin: serde_json::Value = serde_yaml::from_str(&text).unwrap();
@@ -320,7 +338,7 @@ mod tests {
     #[test]
     fn what_the_cli_manager_cannot_use_is_refused() {
         let mut archives = archives("1.2.3");
-        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, &archives).unwrap();
+        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives).unwrap();
         let error = |archives: &[Archive], image: &str, secret: Option<&str>| {
             cli_manager::plugin(&manifest.spec, archives, image, secret).unwrap_err().message
         };

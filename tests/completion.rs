@@ -416,6 +416,18 @@ fn names_that_a_shell_would_obey_are_not_offered() {
     assert_eq!(values(&answer), (vec!["desired", "rendered", "node/good"], ":4"));
 }
 
+#[test]
+fn contexts_that_would_be_flags_are_not_offered() {
+    let home = tempfile::tempdir().unwrap();
+    let kubeconfig = home.path().join("kubeconfig");
+    fs::write(&kubeconfig, "contexts: [{name: -x, context: {cluster: a}}, {name: good, context: {cluster: a}}]")
+        .unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["__complete", "lint", "--context", ""]).env("KUBECONFIG", &kubeconfig);
+    let answer = text(&command.env("OC_IMAGEPOLICY_COMPLETION_TIMEOUT", "60s").output().unwrap().stdout);
+    assert_eq!(values(&answer), (vec!["good"], ":4"));
+}
+
 // Shells.
 
 /// A program of a package of the distribution, which is installed where it is missing and this may be done.
@@ -583,6 +595,18 @@ fn bash_by_our_own_script() {
         shell.check(program, TYPED_FILES);
         shell.check(program, TYPED_LISTS);
     }
+    // Files in which bash ends a word.
+    for file in ["od:d.yaml", "ev=en.yaml"] {
+        File::create(machine().home.join(file)).unwrap();
+    }
+    shell.check(
+        "oc-imagepolicy",
+        &[
+            ("lint -f od:", "lint -f od:d.yaml "),
+            ("lint -f ev=", "lint -f ev=en.yaml "),
+            ("lint --filename=ev=", "lint --filename=ev=en.yaml "),
+        ],
+    );
     for before in ["true; ", "VARIABLE=1 ", "true | "] {
         let (line, _) = shell.complete(&format!("{before}oc-imagepolicy lint --namespace=ana"));
         assert_eq!(line, format!("{before}oc-imagepolicy lint --namespace=analytics "));
@@ -775,6 +799,13 @@ fn what_is_not_ours_stays() {
         |path: &Path| fs::write(path, "mine").unwrap(),
         |path: &Path| symlink("/bin/true", path).unwrap(),
         |path: &Path| fs::create_dir(path).unwrap(),
+        // Somebody else's plugin of this name.
+        |path: &Path| {
+            let plugin = path.with_file_name("kubectl-imagepolicy.d").join("kubectl-imagepolicy");
+            fs::create_dir_all(plugin.parent().unwrap()).unwrap();
+            fs::write(&plugin, "#!/bin/sh\n").unwrap();
+            symlink(&plugin, path).unwrap();
+        },
     ] {
         make(&foreign);
         let before = fs::symlink_metadata(&foreign).unwrap().file_type();
@@ -786,7 +817,13 @@ fn what_is_not_ours_stays() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert!(text(&output.stderr).contains("is none of ours and stays"), "{output:?}");
         let bin = krew.path("bin");
-        assert_eq!(krew.run(&["uninstall", "--dir", bin.to_str().unwrap()]).status.code(), Some(2));
+        symlink("kubectl-imagepolicy", bin.join("oc_complete-imagepolicy")).unwrap();
+        let output = krew.run(&["uninstall", "--dir", bin.to_str().unwrap()]);
+        assert_eq!(
+            (output.status.code(), text(&output.stdout).matches("removed: ").count()),
+            (Some(2), 1),
+            "{output:?}"
+        );
         assert_eq!(fs::symlink_metadata(&foreign).unwrap().file_type(), before);
         let _ = fs::remove_file(&foreign).or_else(|_| fs::remove_dir(&foreign));
     }

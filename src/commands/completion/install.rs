@@ -107,7 +107,7 @@ pub fn uninstall(args: &UninstallArgs) -> Answer {
             };
             match there {
                 There::Nothing => {}
-                There::Foreign if args.dir.is_some() => return Err(foreign(&link)),
+                There::Foreign if args.dir.is_some() => refused = Some(foreign(&link)),
                 There::Foreign => say("note", &format!("{} is none of ours and stays", link.display())),
                 There::Ours | There::AsItShouldBe if args.dry_run => {
                     said.push(format!("would remove: {}", link.display()))
@@ -178,9 +178,7 @@ impl Program {
     fn look_at(&self, link: &Path, target: &Path) -> Result<There> {
         let metadata = match fs::symlink_metadata(link) {
             Ok(metadata) => metadata,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(There::Nothing);
-            }
+            Err(error) if is_absent(&error) => return Ok(There::Nothing),
             Err(error) => return Err(failure("look at", link, error)),
         };
         if !metadata.is_symlink() {
@@ -198,8 +196,12 @@ impl Program {
         let own = format!("{}{}", env!("CARGO_PKG_NAME"), std::env::consts::EXE_SUFFIX);
         let names = [executable("kubectl"), executable("oc"), own];
         let is_plugin = |name: &OsStr| names.iter().any(|own| name == &**own);
-        let is_ours =
-            leads_to.file_name().is_some_and(is_plugin) || fs::canonicalize(link).is_ok_and(|file| file == self.file);
+        let is_ours = match fs::canonicalize(link) {
+            // Somebody else's plugin may have the same name.
+            Ok(file) => file == self.file || is_this_program(&file),
+            Err(error) if is_absent(&error) => leads_to.file_name().is_some_and(is_plugin),
+            Err(_) => false,
+        };
         Ok(if is_ours { There::Ours } else { There::Foreign })
     }
 }
@@ -273,7 +275,12 @@ fn same_content(one: &Path, other: &Path) -> bool {
 /// Whether an executable is this plugin in any version: it has its own long description in it.
 fn is_this_program(path: &Path) -> bool {
     let about = b"Explain, check and generate the image policy of an OpenShift cluster";
-    fs::read(path).is_ok_and(|bytes| memchr::memmem::find(&bytes, about).is_some())
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file && fs::read(path).is_ok_and(|bytes| memchr::memmem::find(&bytes, about).is_some())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn foreign(link: &Path) -> Error {

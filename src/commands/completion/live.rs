@@ -151,7 +151,12 @@ impl Live {
     /// What the kubeconfig has names for.
     pub fn kubeconfig(&self) -> KubeconfigNames {
         let args = self.connection.clone();
-        self.in_time(move || cluster::kubeconfig_names(&args).ok()).unwrap_or_default()
+        let mut names = self.in_time(move || cluster::kubeconfig_names(&args).ok()).unwrap_or_default();
+        // As a word of its own it would be a flag.
+        for names in [&mut names.contexts, &mut names.clusters, &mut names.users] {
+            names.retain(|name| !name.starts_with('-'));
+        }
+        names
     }
 
     /// Any other work that may take long.

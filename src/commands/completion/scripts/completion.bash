@@ -36,18 +36,6 @@ _FUNCTION_complete() {
     [[ $current == -*=* ]] && current="${current#*=}"
     local last="${current//[\"\'\\]/}" compopt=:
     [[ $(type -t compopt) == builtin ]] && compopt=compopt
-    case "$directive" in
-        0 | 16)
-            $compopt -o filenames
-            local kind=-f
-            [[ $directive == 16 ]] && kind=-d
-            while IFS='' read -r line; do
-                COMPREPLY[${#COMPREPLY[@]}]="$line"
-            done < <(compgen "$kind" -- "$last")
-            return
-            ;;
-    esac
-    ((directive & 2)) && $compopt -o nospace
     # What bash takes for words of their own stands already.
     local cut="" break
     for break in : =; do
@@ -56,6 +44,18 @@ _FUNCTION_complete() {
             ((${#line} > ${#cut})) && cut="$line"
         fi
     done
+    case "$directive" in
+        0 | 16)
+            $compopt -o filenames
+            local kind=-f
+            [[ $directive == 16 ]] && kind=-d
+            while IFS='' read -r line; do
+                COMPREPLY[${#COMPREPLY[@]}]="${line#"$cut"}"
+            done < <(compgen "$kind" -- "$last")
+            return
+            ;;
+    esac
+    ((directive & 2)) && $compopt -o nospace
     for line in ${lines[@]+"${lines[@]}"}; do
         line="${line#"$cut"}"
         # A list is only looked at; what is alone is what stands in the line then.

@@ -608,10 +608,7 @@ impl Temporary {
         let parent = std::env::temp_dir();
         for attempt in 0..100 {
             let path = parent.join(format!("oc-imagepolicy-diff-{}-{attempt}", std::process::id()));
-            let mut builder = fs::DirBuilder::new();
-            #[cfg(unix)]
-            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            match builder.create(&path) {
+            match create_private(&path) {
                 Ok(()) => return Ok(Self(path)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(unwritable(&path, error)),
@@ -619,6 +616,14 @@ impl Temporary {
         }
         Err(unwritable(&parent, io::ErrorKind::AlreadyExists.into()))
     }
+}
+
+/// On Windows a person's directory for temporary files is theirs alone already.
+fn create_private(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(path);
+    #[cfg(not(unix))]
+    fs::create_dir(path)
 }
 
 impl Drop for Temporary {

@@ -417,6 +417,33 @@ fn names_that_a_shell_would_obey_are_not_offered() {
 }
 
 #[test]
+fn names_on_later_pages_are_offered_and_a_page_that_fails_takes_none_away() {
+    let home = tempfile::tempdir().unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let kubeconfig = kubeconfig(home.path(), &format!("http://{}", server.local_addr().unwrap()), "{token: x}");
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap_or_default();
+            let request = text(&request[..read]);
+            let (name, next) = match () {
+                () if request.contains("continue=two") => ("worker-2", "three"),
+                () if request.contains("continue=three") => continue,
+                () => ("worker-1", "two"),
+            };
+            let list = serde_json::json!({"kind": "NodeList", "apiVersion": "v1", "metadata": {"continue": next},
+                "items": [{"metadata": {"name": name}}]});
+            let body = list.to_string();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length";
+            let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    let output = asking(&kubeconfig).env("OC_IMAGEPOLICY_COMPLETION_TIMEOUT", "60s").output().unwrap();
+    let answer = text(&output.stdout);
+    assert_eq!(values(&answer), (vec!["desired", "rendered", "node/worker-1", "node/worker-2"], ":4"));
+}
+
+#[test]
 fn contexts_that_would_be_flags_are_not_offered() {
     let home = tempfile::tempdir().unwrap();
     let kubeconfig = home.path().join("kubeconfig");

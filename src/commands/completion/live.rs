@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(225);
 const PATIENCE_VARIABLE: &str = "OC_IMAGEPOLICY_COMPLETION_TIMEOUT";
 /// An exec plugin is stopped so long before the end that it is gone when this process is.
 const TO_STOP_A_PLUGIN: Duration = Duration::from_millis(40);
+/// The last page of names is asked for so long before the end that those of the others are handed over in time.
+const TO_READ_NAMES: Duration = Duration::from_millis(25);
 
 /// Where names come from.
 pub struct Live {
@@ -105,7 +107,8 @@ impl Live {
                 let (args, deadline, namespace) = (self.connection.clone(), self.deadline, self.namespace.clone());
                 self.in_time(move || {
                     let connection = connect(args, deadline)?;
-                    cluster::block_on(cluster::names(&connection, of, namespace.as_deref())).ok()
+                    let until = deadline.checked_sub(TO_READ_NAMES).unwrap_or(deadline);
+                    cluster::block_on(cluster::names(&connection, of, namespace.as_deref(), until)).ok()
                 })
             }
             None => None,

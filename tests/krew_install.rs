@@ -285,7 +285,8 @@ fn the_index_is_one_that_krew_can_clone() {
     let names: Vec<_> = fs::read_dir(&plugins).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, [format!("{PLUGIN}.yaml").as_str()]);
     let manifest = fs::read_to_string(plugins.join(format!("{PLUGIN}.yaml"))).unwrap();
-    assert_eq!(manifest, release.manifest);
+    // Without the comments of the repository: in krew's index a change of them needs a person.
+    assert!(release.manifest.ends_with(&manifest) && manifest.starts_with("apiVersion: "), "{manifest}");
     krew.install(&manifest, &release.archive).unwrap();
 }
 

@@ -115,6 +115,14 @@ pub fn paths(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.into_iter().collect())
 }
 
+const DOCUMENTS: &[&str] = &["LICENSE", "README.md", "THIRD-PARTY-LICENSES.txt", "sbom.cdx.json"];
+
+/// `man/oc-imagepolicy-lint.1`; in lower case, so that no two are one file where names have no case.
+fn is_man_page(path: &str) -> bool {
+    let command = path.strip_prefix("man/oc-imagepolicy").and_then(|rest| rest.strip_suffix(".1"));
+    command.is_some_and(|command| command.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+}
+
 impl Archive {
     /// The content of a file of the archive, by its path below the directory.
     ///
@@ -138,7 +146,7 @@ impl Archive {
         if self.file("LICENSE")?.content != license {
             return wrong("its LICENSE is not the one of this repository".into());
         }
-        for path in ["README.md", "THIRD-PARTY-LICENSES.txt", "sbom.cdx.json", "man/oc-imagepolicy.1"] {
+        for path in DOCUMENTS.iter().copied().chain(["man/oc-imagepolicy.1"]) {
             self.file(path)?;
         }
         let platform = self.platform;
@@ -146,9 +154,14 @@ impl Archive {
         if !program.executable {
             return wrong(format!("{} is not executable", platform.binary()));
         }
-        if let Some((path, _)) = self.files.iter().find(|(path, entry)| entry.executable && *path != platform.binary())
-        {
-            return wrong(format!("{path} is executable"));
+        for (path, entry) in self.files.iter().filter(|(path, _)| *path != platform.binary()) {
+            if entry.executable {
+                return wrong(format!("{path} is executable"));
+            }
+            // krew installs whatever is in it.
+            if !DOCUMENTS.contains(&path.as_str()) && !is_man_page(path) {
+                return wrong(format!("{path} does not belong in it"));
+            }
         }
         let binary =
             binary::read(&program.content).map_err(|fault| fault.within(platform.binary()).within(&self.name))?;
@@ -161,6 +174,9 @@ impl Archive {
                 platform.os,
                 platform.arch
             ));
+        }
+        if !binary.starts {
+            return wrong(format!("{} is a library or a part of a program: nothing starts it", platform.binary()));
         }
         if platform.is_static() && binary.needs_loader {
             return wrong(format!("{} is not static: it asks for a dynamic loader", platform.binary()));
@@ -280,7 +296,7 @@ fn untar(bytes: &[u8], stem: &str) -> Result<Entries> {
         if kind != tar::EntryType::Regular {
             return Err(Fault::new(format!("{name:?} in it is neither a file nor a directory")));
         }
-        let executable = entry.header().mode().map_err(|error| damaged(&error))? & 0o111 != 0;
+        let executable = is_executable(&name, entry.header().mode().map_err(|error| damaged(&error))?)?;
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
         unpacked.file(&name, Entry { content, executable })?;
@@ -290,6 +306,9 @@ fn untar(bytes: &[u8], stem: &str) -> Result<Entries> {
 
 fn unzip(bytes: &[u8], stem: &str) -> Result<Entries> {
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(&error))?;
+    if zip.has_duplicate_names() {
+        return Err(Fault::new("a file is in it twice"));
+    }
     let mut unpacked = Unpacked::new(stem);
     let mut left = LARGEST_CONTENT;
     for index in 0..zip.len() {
@@ -300,16 +319,26 @@ fn unzip(bytes: &[u8], stem: &str) -> Result<Entries> {
             unpacked.directory(&name)?;
             continue;
         }
-        let kind = mode.unwrap_or(0o100_644) & 0o170_000;
+        let mode = mode.unwrap_or(0o100_644);
+        let kind = mode & 0o170_000;
         if kind != 0o100_000 && kind != 0 {
             return Err(Fault::new(format!("{name:?} in it is neither a file nor a directory")));
         }
+        let executable = is_executable(&name, mode & !kind)?;
         let mut content = Vec::new();
         file.take(left + 1).read_to_end(&mut content).map_err(|error| damaged(&error))?;
         left = left.checked_sub(content.len() as u64).ok_or_else(too_much)?;
-        unpacked.file(&name, Entry { content, executable: mode.is_some_and(|mode| mode & 0o111 != 0) })?;
+        unpacked.file(&name, Entry { content, executable })?;
     }
     unpacked.finish()
+}
+
+/// krew gives a file the permissions that the archive has for it, those to run it as somebody else and to change it included.
+fn is_executable(name: &str, found: u32) -> Result<bool> {
+    if [mode(true), mode(false)].contains(&found) {
+        return Ok(found == mode(true));
+    }
+    Err(Fault::new(format!("{name:?} in it has the permissions {found:04o}, not 0755 or 0644")))
 }
 
 fn too_much() -> Fault {
@@ -492,6 +521,45 @@ mod tests {
     }
 
     #[test]
+    fn only_what_belongs_in_it_with_plain_permissions_is_taken() {
+        for platform in PLATFORMS {
+            for path in ["license", "notes.txt", "bin/oc-imagepolicy", "man/OC-imagepolicy.1", "man/oc-imagepolicy.sh"]
+            {
+                let mut files = files(platform);
+                files.insert(path.into(), entry(b"x"));
+                let bytes = pack(platform, "1.2.3", &files, 1_790_000_000).unwrap();
+                refused(platform, &bytes, &format!("{path} does not belong in it"));
+            }
+            let stem = platform.stem("1.2.3");
+            for mode in [0o777, 0o666, 0o600, 0, 0o4755, 0o2755, 0o1644] {
+                let bytes = if platform.suffix() == "zip" {
+                    // The reader takes away what Windows does not have.
+                    if mode > 0o777 {
+                        continue;
+                    }
+                    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+                    zip.start_file(format!("{stem}/LICENSE"), SimpleFileOptions::default()).unwrap();
+                    zip.write_all(LICENSE).unwrap();
+                    let mut bytes = zip.finish().unwrap().into_inner();
+                    // The writer takes no such mode: the upper half of the external attributes, in the central directory.
+                    let at = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
+                    bytes[at + 5] = 3;
+                    bytes[at + 40..at + 42].copy_from_slice(&(0o100_000_u16 | mode).to_le_bytes());
+                    bytes
+                } else {
+                    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+                    let mut header = tar::Header::new_ustar();
+                    header.set_size(LICENSE.len() as u64);
+                    header.set_mode(mode.into());
+                    tar.append_data(&mut header, format!("{stem}/LICENSE"), LICENSE).unwrap();
+                    tar.into_inner().and_then(GzEncoder::finish).unwrap()
+                };
+                refused(platform, &bytes, &format!("has the permissions {mode:04o}, not 0755 or 0644"));
+            }
+        }
+    }
+
+    #[test]
     fn a_damaged_archive_is_refused() {
         for platform in PLATFORMS {
             let bytes = pack(platform, "1.2.3", &files(platform), 1_790_000_000).unwrap();
@@ -577,6 +645,17 @@ mod tests {
             tar.append_data(&mut header, format!("{}/LICENSE", platform.stem("1.2.3")), &content[..]).unwrap();
         }
         refused(platform, &tar.into_inner().and_then(GzEncoder::finish).unwrap(), "is in it twice");
+
+        let windows = PLATFORMS.iter().find(|platform| platform.os == "windows").unwrap();
+        // The writer takes no name twice.
+        let (old, new) = (b"man/oc-imagepolicy.1", b"man/oc-imagepolicy.2");
+        let mut files = files(windows);
+        files.insert("man/oc-imagepolicy.2".into(), entry(b"2"));
+        let mut bytes = pack(windows, "1.2.3", &files, 1_790_000_000).unwrap();
+        while let Some(at) = bytes.windows(new.len()).position(|window| window == new) {
+            bytes[at..at + old.len()].copy_from_slice(old);
+        }
+        refused(windows, &bytes, "is in it twice");
     }
 
     #[test]

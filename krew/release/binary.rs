@@ -17,6 +17,8 @@ pub struct Binary<'a> {
     pub arch: String,
     /// Whether it asks for a dynamic loader (ELF only).
     pub needs_loader: bool,
+    /// Whether the system would start it; otherwise it is a library, or a part of a program.
+    pub starts: bool,
     /// The section of cargo-auditable, as it stands in the file.
     audit: Option<&'a [u8]>,
 }
@@ -101,7 +103,9 @@ fn elf(file: Bytes<'_>) -> Option<Binary<'_>> {
             }
         }
     }
-    Some(Binary { os: "linux", arch, needs_loader, audit })
+    // ET_EXEC, ET_DYN; a library is the latter, too, without an address to begin at.
+    let starts = matches!(number(16, 2)?, 2 | 3) && number(24, 8)? != 0;
+    Some(Binary { os: "linux", arch, needs_loader, starts, audit })
 }
 
 fn pe(file: Bytes<'_>) -> Option<Binary<'_>> {
@@ -125,7 +129,9 @@ fn pe(file: Bytes<'_>) -> Option<Binary<'_>> {
             audit = Some(file.part(usize::try_from(number(at.checked_add(20)?, 4)?).ok()?, size)?);
         }
     }
-    Some(Binary { os: "windows", arch, needs_loader: false, audit })
+    // IMAGE_FILE_EXECUTABLE_IMAGE without IMAGE_FILE_DLL.
+    let starts = of_header(22, 2)? & 0x2002 == 0x0002;
+    Some(Binary { os: "windows", arch, needs_loader: false, starts, audit })
 }
 
 fn mach_o(file: Bytes<'_>) -> Option<Binary<'_>> {
@@ -153,7 +159,9 @@ fn mach_o(file: Bytes<'_>) -> Option<Binary<'_>> {
         // A command of no size would never end.
         at = at.checked_add(size.max(8))?;
     }
-    Some(Binary { os: "darwin", arch, needs_loader: false, audit })
+    // MH_EXECUTE
+    let starts = number(12, 4)? == 2;
+    Some(Binary { os: "darwin", arch, needs_loader: false, starts, audit })
 }
 
 /// Where the rows of a table begin.
@@ -213,7 +221,7 @@ pub mod headers {
         bytes.extend([if little { 1 } else { 2 }, 1]);
         bytes.resize(16, 0);
         let sections = (64 + 56 + names.len() + data.len()) as u64;
-        for (value, size) in [(2, 2), (u64::from(machine), 2), (1, 4), (0, 8), (64, 8), (sections, 8), (0, 4)] {
+        for (value, size) in [(2, 2), (u64::from(machine), 2), (1, 4), (0x1000, 8), (64, 8), (sections, 8), (0, 4)] {
             number(&mut bytes, value, size);
         }
         for value in [64, 56, 1, 64, if audit.is_some() { 3 } else { 2 }, 1] {
@@ -243,7 +251,8 @@ pub mod headers {
         bytes.extend(b"PE\0\0");
         bytes.extend(machine.to_le_bytes());
         bytes.extend(1_u16.to_le_bytes());
-        bytes.resize(64 + 24, 0);
+        bytes.resize(64 + 22, 0);
+        bytes.extend(0x0022_u16.to_le_bytes());
         bytes.extend(b".dep-v0\0");
         bytes.extend([0; 8]);
         bytes.extend((audit.len() as u32).to_le_bytes());
@@ -256,7 +265,8 @@ pub mod headers {
     pub fn mach_o(processor: u32, audit: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0xcf, 0xfa, 0xed, 0xfe];
         bytes.extend(processor.to_le_bytes());
-        bytes.resize(16, 0);
+        bytes.resize(12, 0);
+        bytes.extend(2_u32.to_le_bytes());
         bytes.extend(1_u32.to_le_bytes());
         bytes.resize(32, 0);
         bytes.extend(0x19_u32.to_le_bytes());
@@ -295,6 +305,16 @@ mod tests {
         ] {
             let binary = read(&program).unwrap();
             assert_eq!((binary.os, binary.arch.as_str(), binary.needs_loader), (os, arch, needs_loader));
+            assert!(binary.starts, "{os}/{arch}");
+            // The kind of file: object or library.
+            let kind = match os {
+                "linux" => (16, [1, 1]),
+                "windows" => (64 + 22, [0x22, 0x20]),
+                _ => (12, [6, 0]),
+            };
+            let mut library = program.clone();
+            library[kind.0..kind.0 + 2].copy_from_slice(&kind.1);
+            assert!(!read(&library).unwrap().starts, "{os}/{arch}");
             assert_eq!(binary.crates().unwrap(), [("oc-imagepolicy".to_owned(), "1.2.3".to_owned())]);
             // What is cut off is missed, but for the last bytes of a table that nobody asks for.
             for end in 0..program.len() - 24 {

@@ -254,7 +254,7 @@ fn check_release(root: &Path, args: &CheckArgs) -> Result<()> {
     let mut manifests = vec![directory.join("index/plugins")];
     manifests.extend(args.archives.is_none().then(|| root.join("krew")));
     for manifest in manifests.iter().map(|folder| folder.join(format!("{PLUGIN}.yaml"))).filter(|path| path.exists()) {
-        manifests::check(&manifest, &archives)?;
+        manifests::check(root, &manifest, &archives)?;
         println!("{}: as it should be", manifest.display());
     }
     Ok(())

@@ -61,11 +61,17 @@ pub fn run(repository: &Path, args: &Args) -> Result<()> {
     let origins = archives.iter().map(shelf::origin).collect::<Result<Vec<_>>>()?;
     let origin = origins.first().ok_or_else(|| Fault::new("there is no archive"))?;
     archives.iter().try_for_each(|archive| shelf::same_origin(archive, origin))?;
-    let (text, manifest) = manifest(&template, &format!("v{version}"), HOMEPAGE, &origin.commit, &archives)?;
+    if (origin.profile.as_str(), origin.tree.as_str()) != ("release", "clean") {
+        eprintln!(
+            "note: the archives are for a try alone: of a {} tree, with the profile {}",
+            origin.tree, origin.profile
+        );
+    }
+    let (text, manifest) = manifest(&template, &format!("v{version}"), HOMEPAGE, &archives)?;
 
     let file = format!("{PLUGIN}.yaml");
     let mut written = vec![
-        (args.to.clone().unwrap_or_else(|| repository.join("krew")).join(&file), text.clone()),
+        (args.to.clone().unwrap_or_else(|| repository.join("krew")).join(&file), header(&origin.commit) + &text),
         (directory.join("index/plugins").join(&file), text),
     ];
     if let Some(image) = &args.image {
@@ -79,14 +85,17 @@ pub fn run(repository: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What stands above the manifest in the repository, and in no index: there a release is to change versions, addresses and checksums alone.
+fn header(commit: &str) -> String {
+    format!(
+        "# Written by `cargo run --example release -- manifests` (docs/releasing.md) from krew/manifest.template.yaml.\n\
+         # The archives are of commit {commit}; `cargo run --example release -- reproduce` builds them again.\n\
+         # linux/s390x has an archive, too (docs/install.md); krew's own validator knows no such platform.\n"
+    )
+}
+
 /// krew's manifest of the archives, valid by every rule.
-fn manifest(
-    template: &str,
-    version: &str,
-    homepage: &str,
-    commit: &str,
-    archives: &[Archive],
-) -> Result<(String, Manifest)> {
+fn manifest(template: &str, version: &str, homepage: &str, archives: &[Archive]) -> Result<(String, Manifest)> {
     let platforms = archives.iter().filter(|archive| archive.platform.krew).map(|archive| {
         let platform = archive.platform;
         BTreeMap::from([
@@ -98,9 +107,7 @@ fn manifest(
         ])
     });
     let values = Values {
-        texts: [("name", PLUGIN), ("version", version), ("homepage", homepage), ("commit", commit)]
-            .map(|(n, v)| (n, v.to_owned()))
-            .into(),
+        texts: [("name", PLUGIN), ("version", version), ("homepage", homepage)].map(|(n, v)| (n, v.to_owned())).into(),
         lists: [("platforms", platforms.collect())].into(),
     };
     let text = template::render(template, &values)
@@ -125,22 +132,34 @@ fn contents(archives: &[Archive]) -> BTreeMap<String, Contents> {
     archives.iter().map(|archive| (archive.name.clone(), contents(archive))).collect()
 }
 
-/// krew's manifest in a file, held against every rule and against the archives that it names.
+/// krew's manifest in a file, held against every rule and against the archives: it is what [`run`] writes for these, none left out.
 ///
 /// # Errors
 /// With all that is wrong.
-pub fn check(path: &Path, archives: &[Archive]) -> Result<()> {
+pub fn check(repository: &Path, path: &Path, archives: &[Archive]) -> Result<()> {
     let text = fs::read_to_string(path).map_err(Fault::at(path))?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let problems = match krew::read(name, &text) {
         Ok(manifest) => manifest.check_archives(&contents(archives)),
         Err(problems) => problems,
     };
-    if problems.is_empty() {
+    let again = "cargo run --example release -- manifests";
+    if !problems.is_empty() {
+        return Err(Fault::new(format!("{}:\n  {}", path.display(), problems.join("\n  "))).hint(again));
+    }
+    let template = repository.join("krew/manifest.template.yaml");
+    let template = fs::read_to_string(&template).map_err(Fault::at(&template))?;
+    let (wanted, _) = manifest(&template, &format!("v{}", one_version(archives)?), HOMEPAGE, archives)?;
+    let first = archives.first().ok_or_else(|| Fault::new("there is no archive"))?;
+    let header = header(&shelf::origin(first)?.commit);
+    let found = text.strip_prefix(&header).unwrap_or(&text);
+    if found == wanted {
         return Ok(());
     }
-    Err(Fault::new(format!("{}:\n  {}", path.display(), problems.join("\n  ")))
-        .hint("cargo run --example release -- manifests"))
+    let differs = (1..).zip(found.lines().chain([""])).zip(wanted.lines().chain([""])).find(|((_, a), b)| a != b);
+    let line = differs.map_or(0, |((line, _), _)| line + text.lines().count() - found.lines().count());
+    Err(Fault::new(format!("{}: it is not the manifest of these archives, from line {line} on", path.display()))
+        .hint(again))
 }
 
 fn one_version(archives: &[Archive]) -> Result<&str> {
@@ -210,7 +229,6 @@ mod tests {
     use crate::platform::Platform;
 
     const HOME: &str = "https://example.com/home";
-    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
     fn template() -> String {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("krew/manifest.template.yaml")).unwrap()
@@ -242,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_template_makes_a_manifest_that_krew_takes_with_every_platform_that_it_knows() {
-        let (text, _) = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives("1.2.3")).unwrap();
+        let (text, _) = manifest(&template(), "v1.2.3", HOME, &archives("1.2.3")).unwrap();
         for platform in PLATFORMS {
             let name = platform.archive("1.2.3");
             let place = format!(
@@ -256,8 +274,7 @@ mod tests {
     /// krew-release-bot's changes are merged without a person where this is so.
     #[test]
     fn a_release_changes_nothing_but_version_uri_and_checksum() {
-        let text =
-            |version: &str| manifest(&template(), &format!("v{version}"), HOME, COMMIT, &archives(version)).unwrap().0;
+        let text = |version: &str| manifest(&template(), &format!("v{version}"), HOME, &archives(version)).unwrap().0;
         let (old, new) = (text("1.2.3"), text("2.0.0-rc.1"));
         assert_eq!(old.lines().count(), new.lines().count());
         let changed = old.lines().zip(new.lines()).filter(|(old, new)| old != new);
@@ -278,9 +295,10 @@ mod tests {
         let texts_of = |text: &str| text.split("  platforms:").next().unwrap_or_default().to_owned();
         let commit = text.split("The archives are of commit ").nth(1).and_then(|rest| rest.get(..40)).unwrap();
         assert!(commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
+        let text = text.strip_prefix(&header(commit)).unwrap();
         let version = format!("v{VERSION}");
-        let rendered = super::manifest(&template(), &version, HOMEPAGE, commit, &archives(VERSION)).unwrap().0;
-        assert_eq!(texts_of(&text), texts_of(&rendered), "{} is out of date: `release manifests`", path.display());
+        let rendered = super::manifest(&template(), &version, HOMEPAGE, &archives(VERSION)).unwrap().0;
+        assert_eq!(texts_of(text), texts_of(&rendered), "{} is out of date: `release manifests`", path.display());
     }
 
     #[test]
@@ -288,27 +306,26 @@ mod tests {
         let mut archives = archives("1.2.3");
         archives[0].files.remove("LICENSE");
         archives[1].files.get_mut("oc-imagepolicy").unwrap().executable = false;
-        let error = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives).unwrap_err();
+        let error = manifest(&template(), "v1.2.3", HOME, &archives).unwrap_err();
         assert_eq!(
             error.message,
             "the manifest would not be taken:\n  \
              spec.platforms[0]: oc-imagepolicy-v1.2.3-linux-amd64.tar.gz: no LICENSE is installed\n  \
              spec.platforms[1]: oc-imagepolicy-v1.2.3-linux-arm64.tar.gz: \"oc-imagepolicy\" is not executable"
         );
-        let error = manifest(&template(), "v1.2.3", "", COMMIT, &archives).unwrap_err();
+        let error = manifest(&template(), "v1.2.3", "", &archives).unwrap_err();
         assert!(
             error.message.starts_with("krew/manifest.template.yaml: the value of \"homepage\" is empty"),
             "{error}"
         );
-        let error =
-            manifest(&format!("{{{{ colour }}}}\n{}", template()), "v1.2.3", HOME, COMMIT, &archives).unwrap_err();
+        let error = manifest(&format!("{{{{ colour }}}}\n{}", template()), "v1.2.3", HOME, &archives).unwrap_err();
         assert_eq!(error.message, "krew/manifest.template.yaml: line 1: no value for \"colour\"");
     }
 
     #[test]
     fn the_cli_manager_finds_each_file_in_the_image() {
         let archives = archives("1.2.3");
-        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives).unwrap();
+        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, &archives).unwrap();
         let image = "registry.example.com:5000/tools/oc-imagepolicy:v1.2.3";
         let text = cli_manager::plugin(&manifest.spec, &archives, image, Some("tools/pull.secret")).unwrap();
         let plugin: serde_json::Value = serde_yaml::from_str(&text).unwrap();
@@ -338,7 +355,7 @@ mod tests {
     #[test]
     fn what_the_cli_manager_cannot_use_is_refused() {
         let mut archives = archives("1.2.3");
-        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, COMMIT, &archives).unwrap();
+        let (_, manifest) = manifest(&template(), "v1.2.3", HOME, &archives).unwrap();
         let error = |archives: &[Archive], image: &str, secret: Option<&str>| {
             cli_manager::plugin(&manifest.spec, archives, image, secret).unwrap_err().message
         };

@@ -44,7 +44,9 @@ pub fn text(repository: &Repository, platform: &Platform, origin: &Origin, tools
     // It writes beside Cargo.toml: that is done in a place that looks like the repository.
     let place =
         tempfile::tempdir().map_err(|error| Fault::new(format!("cannot make a temporary directory: {error}")))?;
-    mirror(&repository.root, place.path())?;
+    // As cargo names it in what it writes: a Mac's temporary directory is behind a link.
+    let home = fs::canonicalize(place.path()).map_err(Fault::at(place.path()))?;
+    mirror(&repository.root, &home)?;
     let mut cargo = Command::new("cargo");
     cargo.args([
         "cyclonedx",
@@ -57,11 +59,11 @@ pub fn text(repository: &Repository, platform: &Platform, origin: &Origin, tools
         "--describe",
         "binaries",
     ]);
-    cargo.args(["--target", platform.triple, "--manifest-path"]).arg(place.path().join("Cargo.toml"));
+    cargo.args(["--target", platform.triple, "--manifest-path"]).arg(home.join("Cargo.toml"));
     run::run(cargo.env("PATH", tools.path()?).env("SOURCE_DATE_EPOCH", repository.seconds.to_string()))?;
-    let path = place.path().join("oc-imagepolicy_bin.cdx.json");
+    let path = home.join("oc-imagepolicy_bin.cdx.json");
     let text = fs::read_to_string(&path).map_err(Fault::at(&path))?;
-    let text = text.replace(&format!("path+file://{}", place.path().display()), "path+file:///oc-imagepolicy");
+    let text = text.replace(&format!("path+file://{}", home.display()), "path+file:///oc-imagepolicy");
     let mut sbom: Value =
         serde_json::from_str(&text).map_err(|error| Fault::new(format!("cargo-cyclonedx writes no JSON: {error}")))?;
     let properties = sbom.pointer_mut("/metadata/properties").and_then(Value::as_array_mut);

@@ -188,12 +188,11 @@ fn man_page(path: &str, mut command: clap::Command, see_also: &[String]) -> Vec<
         see_also.iter().filter(|page| **page != name).map(|page| format!("{page}(1)")).collect::<Vec<_>>().join(", "),
     )]);
 
-    let page = clap_mangen::Man::new(command.clone())
-        .title(name.to_uppercase())
-        .source(format!("oc-{PLUGIN} {}", env!("CARGO_PKG_VERSION")))
-        .manual("OpenShift image policy");
-    let mut text = Vec::new();
-    page.render_title(&mut text).unwrap();
+    let page = clap_mangen::Man::new(command.clone());
+    // clap_mangen leaves the quotes of an empty date out, and what follows takes its place.
+    let (title, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
+    let mut text =
+        format!(".TH \"{title}\" \"1\" \"\" \"oc-{PLUGIN} {version}\" \"OpenShift image policy\"\n").into_bytes();
     page.render_name_section(&mut text).unwrap();
     synopsis.to_writer(&mut text).unwrap();
     page.render_description_section(&mut text).unwrap();

@@ -31,12 +31,15 @@ pub enum Linker {
     Mac,
 }
 
-const GLIBC: Linker = Linker::ZigGlibc("2.28"); // RHEL 8, the oldest that OpenShift 4 clients run on.
+/// RHEL 8, the oldest that OpenShift 4's clients run on.
+const GLIBC: Linker = Linker::ZigGlibc("2.28");
+/// RHEL 9: zig's unwinder needs the 128-bit `long double` that glibc has on this processor since 2.32.
+const GLIBC_PPC64LE: Linker = Linker::ZigGlibc("2.32");
 
 pub const PLATFORMS: &[Platform] = &[
     linux("x86_64-unknown-linux-musl", "amd64", Linker::Zig, "x86_64"),
     linux("aarch64-unknown-linux-musl", "arm64", Linker::Zig, "aarch64"),
-    linux("powerpc64le-unknown-linux-gnu", "ppc64le", GLIBC, "ppc64le"),
+    linux("powerpc64le-unknown-linux-gnu", "ppc64le", GLIBC_PPC64LE, "ppc64le"),
     Platform { krew: false, ..linux("s390x-unknown-linux-gnu", "s390x", GLIBC, "s390x") },
     other("x86_64-pc-windows-gnu", "windows", "amd64", Linker::Zig),
     other("x86_64-apple-darwin", "darwin", "amd64", Linker::Mac),

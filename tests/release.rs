@@ -417,6 +417,8 @@ fn what_is_wrong_with_archives_is_found() {
         ("THIRD-PARTY-LICENSES.txt", Some(""), "THIRD-PARTY-LICENSES.txt is empty"),
         ("sbom.cdx.json", Some("{}"), "bomFormat"),
         ("sbom.cdx.json", Some("no"), "it is no JSON"),
+        ("README.md", Some("# of another commit\n"), "its README.md is not the one of commit"),
+        ("man/oc-imagepolicy.1", Some(".TH other 1\n"), "its docs/man/oc-imagepolicy.1 is not the one of commit"),
     ] {
         fs::write(&archive, repacked(&good, file, change)).unwrap();
         wrong(reason);
@@ -431,6 +433,13 @@ fn what_is_wrong_with_archives_is_found() {
         &small.command(&["check", "--profile", "smoke", "--require-all"]).output().unwrap(),
         "no archive for linux/arm64",
     );
+
+    // An index that somebody works in is not thrown away.
+    let head = small.release().join("index/.git/HEAD");
+    fs::create_dir_all(head.parent().unwrap()).unwrap();
+    fs::write(&head, "ref").unwrap();
+    small.stops("index/.git: it is not from `manifests`");
+    fs::remove_dir_all(small.release().join("index")).unwrap();
 
     // Something that is no archive stays where it is, and a build does not go on beside it.
     fs::write(small.release().join("notes.txt"), "mine").unwrap();

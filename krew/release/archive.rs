@@ -301,6 +301,12 @@ fn untar(bytes: &[u8], stem: &str) -> Result<Entries> {
         entry.read_to_end(&mut content).map_err(|error| damaged(&error))?;
         unpacked.file(&name, Entry { content, executable })?;
     }
+    if !tar_bytes.ends_with(&[0; 1024]) {
+        return Err(damaged(&"it has no end"));
+    }
+    if tar.into_inner().iter().any(|byte| *byte != 0) {
+        return Err(damaged(&"there is something behind the end of its files"));
+    }
     unpacked.finish()
 }
 
@@ -578,6 +584,15 @@ mod tests {
         longer.extend(b"more");
         refused(platform, &longer, "behind its end");
         refused(platform, b"<html>404</html>", "damaged");
+        let mut tar = Vec::new();
+        GzDecoder::new(pack(platform, "1.2.3", &files(platform), 0).unwrap().as_slice()).read_to_end(&mut tar).unwrap();
+        let gzip = |tar: &[u8]| {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            gzip.write_all(tar).unwrap();
+            gzip.finish().unwrap()
+        };
+        refused(platform, &gzip(&tar[..tar.len() - 512]), "it has no end");
+        refused(platform, &gzip(&tar.repeat(2)), "behind the end of its files");
     }
 
     #[test]

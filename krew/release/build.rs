@@ -114,6 +114,9 @@ pub fn without_settings(command: &mut Command) {
             "AR",
             "OUT_DIR",
             "LD_LIBRARY_PATH",
+            "CPATH",
+            "C_INCLUDE_PATH",
+            "LIBRARY_PATH",
         ];
         if of_cargo || of_compilers.iter().any(|start| text.starts_with(start)) || exact.contains(&&*text) {
             command.env_remove(&name);

@@ -8,7 +8,7 @@ use crate::archive::{self, Archive};
 use crate::fault::{Fault, Result};
 use crate::repository::Repository;
 use crate::sbom::Sbom;
-use crate::{dependencies, shelf};
+use crate::{dependencies, run, shelf};
 
 /// What a release is asked for beyond what every archive must keep.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,9 @@ pub fn release(repository: &Repository, directory: &Path, wanted: Wanted<'_>) ->
         shelf::same_origin(archive, first.get_or_insert(origin))?;
         contents(repository, archive)?;
     }
+    if let Some(origin) = first.filter(|origin| origin.tree == "clean") {
+        documents(repository, &origin.commit, &archives)?;
+    }
     sums(directory, &archives)?;
     Ok(archives)
 }
@@ -74,6 +77,26 @@ fn contents(repository: &Repository, archive: &Archive) -> Result<()> {
                 "{}: THIRD-PARTY-LICENSES.txt: {} {} is missing in it",
                 archive.name, package.name, package.version
             )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the texts in archives are those of the commit that they name.
+fn documents(repository: &Repository, commit: &str, archives: &[Archive]) -> Result<()> {
+    let git = |words: &[&str]| {
+        run::output(run::git(&repository.root).args(words))
+            .map_err(|fault| fault.within(format!("the archives are of commit {commit}, which is not to be read here")))
+    };
+    let pages = git(&["ls-tree", "--name-only", commit, "docs/man/"])?;
+    let pages = pages.lines().filter(|page| page.ends_with(".1"));
+    for path in ["LICENSE", "README.md"].into_iter().chain(pages) {
+        let wanted = git(&["show", &format!("{commit}:{path}")])?;
+        for archive in archives {
+            let found = archive.file(path.strip_prefix("docs/").unwrap_or(path))?;
+            if String::from_utf8_lossy(&found.content) != wanted {
+                return Err(Fault::new(format!("{}: its {path} is not the one of commit {commit}", archive.name)));
+            }
         }
     }
     Ok(())

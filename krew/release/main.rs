@@ -251,7 +251,7 @@ fn check_release(root: &Path, args: &CheckArgs) -> Result<()> {
         println!("{}  {}: as it should be", archive.sha256, archive.name);
     }
     // The one beside the archives, and the repository's own where these are its own archives.
-    let mut manifests = vec![directory.join("index/plugins")];
+    let mut manifests = vec![directory.join(shelf::INDEX).join("plugins")];
     manifests.extend(args.archives.is_none().then(|| root.join("krew")));
     for manifest in manifests.iter().map(|folder| folder.join(format!("{PLUGIN}.yaml"))).filter(|path| path.exists()) {
         manifests::check(root, &manifest, &archives)?;

@@ -72,7 +72,7 @@ pub fn run(repository: &Path, args: &Args) -> Result<()> {
     let file = format!("{PLUGIN}.yaml");
     let mut written = vec![
         (args.to.clone().unwrap_or_else(|| repository.join("krew")).join(&file), header(&origin.commit) + &text),
-        (directory.join("index/plugins").join(&file), text),
+        (directory.join(shelf::INDEX).join("plugins").join(&file), text),
     ];
     if let Some(image) = &args.image {
         let plugin = cli_manager::plugin(&manifest.spec, &archives, image, args.pull_secret.as_deref())?;

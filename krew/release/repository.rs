@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::fault::{Fault, Result};
 use crate::run;
@@ -28,7 +27,7 @@ impl Repository {
     pub fn open(root: &Path, allow_dirty: bool) -> Result<Self> {
         let root = fs::canonicalize(root).map_err(Fault::at(root))?;
         let git = |words: &[&str]| {
-            run::output(Command::new("git").arg("-C").arg(&root).args(words))
+            run::output(run::git(&root).args(words))
                 .map(|text| text.trim_end().to_owned())
                 .map_err(|fault| fault.within(format!("{} is no git repository with a commit", root.display())))
         };

@@ -1,7 +1,6 @@
 //! Builds a release again, elsewhere, and compares.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::archive::{self, Archive};
 use crate::fault::{Fault, Result};
@@ -25,8 +24,13 @@ pub fn archives(repository: &Path, archives: &[&Archive]) -> Result<()> {
     let place = tempfile::Builder::new().prefix("oc-imagepolicy-again-").tempdir();
     let place = place.map_err(|error| Fault::new(format!("cannot make a temporary directory: {error}")))?;
     let clone = place.path().join("clone");
-    run::run(Command::new("git").args(["clone", "--quiet", "--no-checkout"]).arg(repository).arg(&clone))?;
-    run::run(Command::new("git").arg("-C").arg(&clone).args(["checkout", "--quiet", "--detach", &origin.commit]))?;
+    let repository = &Repository::open(repository, true)?.root;
+    // A user's settings must not change the files' ends of lines.
+    let plain = ["--config", "core.autocrlf=false", "--config", "core.eol=lf"];
+    run::run(
+        run::git(place.path()).args(["clone", "--quiet", "--no-checkout"]).args(plain).arg(repository).arg(&clone),
+    )?;
+    run::run(run::git(&clone).args(["checkout", "--quiet", "--detach", &origin.commit]))?;
     let again = Repository::open(&clone, false)?;
     let here = build::origin(&again, &origin.profile)?;
     if here.rustc != origin.rustc {

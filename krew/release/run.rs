@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -54,6 +55,21 @@ pub fn is_stopped() -> bool {
 /// Once somebody asked this program to end.
 pub fn go_on() -> Result<()> {
     if is_stopped() { Err(Fault::new(INTERRUPTED)) } else { Ok(()) }
+}
+
+/// git, about the repository in a directory, whatever a hook or a shell says of another one.
+pub fn git(directory: &Path) -> Command {
+    let mut git = Command::new("git");
+    for (name, _) in std::env::vars_os() {
+        if ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"]
+            .iter()
+            .any(|known| name == *known)
+        {
+            git.env_remove(&name);
+        }
+    }
+    git.arg("-C").arg(directory);
+    git
 }
 
 /// Runs a program that tells its progress itself, on stderr.

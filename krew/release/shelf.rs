@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use oc_imagepolicy::commands::PLUGIN;
+
 use crate::archive::{self, Archive};
 use crate::fault::{Fault, Result};
 use crate::run;
@@ -12,7 +14,8 @@ use crate::sbom::{Origin, Sbom};
 pub const SUMS: &str = "SHA256SUMS";
 
 /// What `manifests` writes beside archives: it is not about those that come, and has to be written anew.
-const OF_MANIFESTS: &[&str] = &["index", "cli-manager.yaml"];
+const OF_MANIFESTS: &[&str] = &[INDEX, "cli-manager.yaml"];
+pub const INDEX: &str = "index";
 
 /// The directory of a version below `releases`.
 pub fn of_version(releases: &Path, version: &str) -> PathBuf {
@@ -42,6 +45,9 @@ pub fn kept(directory: &Path, origin: &Origin, new: &[String]) -> Result<BTreeMa
     for entry in fs::read_dir(directory).map_err(Fault::at(directory))? {
         let path = entry.map_err(Fault::at(directory))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name == INDEX {
+            nothing_else(&path)?;
+        }
         if name == SUMS || OF_MANIFESTS.contains(&name.as_str()) || new.contains(&name) {
             continue;
         }
@@ -53,6 +59,21 @@ pub fn kept(directory: &Path, origin: &Origin, new: &[String]) -> Result<BTreeMa
         kept.insert(archive.name, archive.sha256);
     }
     Ok(kept)
+}
+
+/// Whoever made a Git repository of the index would lose it.
+fn nothing_else(index: &Path) -> Result<()> {
+    for (folder, ours) in [(index.to_owned(), "plugins".to_owned()), (index.join("plugins"), format!("{PLUGIN}.yaml"))]
+    {
+        for entry in fs::read_dir(&folder).map_err(Fault::at(&folder))? {
+            let path = entry.map_err(Fault::at(&folder))?.path();
+            if path.file_name().is_none_or(|name| name != ours.as_str()) {
+                return Err(Fault::new(format!("{}: it is not from `manifests`, and would be lost", path.display()))
+                    .hint(format!("move {} away", index.display())));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// # Errors

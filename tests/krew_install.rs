@@ -272,12 +272,14 @@ fn shell(script: &str, folder: &Path, home: &Path) -> Output {
 fn the_index_is_one_that_krew_can_clone() {
     let release = manifests();
     let home = tempfile::tempdir().unwrap();
-    let made = shell(&block("An index", release.folder.path()), root(), home.path());
+    let clone = home.path().join("clone");
+    fs::create_dir(&clone).unwrap();
+    let made = shell(&block("An index", release.folder.path()), &clone, home.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let krew = Krew::new(home.path().join(".krew"));
     let cloned = Command::new("git")
         .args(["clone", "--quiet"])
-        .args([release.folder.path().join("index"), krew.root.join("index/own")])
+        .args([home.path().join("krew-index"), krew.root.join("index/own")])
         .output()
         .unwrap();
     assert!(cloned.status.success(), "{}", text(&cloned.stderr));
@@ -387,13 +389,13 @@ fn the_cli_managers_object_is_accepted_and_leads_to_an_installation() {
 
     // The image as the page makes it, and of it what the CLI Manager takes: the files that are named, for an archive of its own.
     let home = tempfile::tempdir().unwrap();
-    let made = shell(&block("The files of the image", release.folder.path()), root(), home.path());
+    let made = shell(&block("The files of the image", release.folder.path()), home.path(), home.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let platform = &written["spec"]["platforms"][0];
     let wanted = platform["files"].as_array().unwrap();
     let mut served = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut taken = 0;
-    for (path, content, mut header) in entries(&release.folder.path().join("layer.tgz")) {
+    for (path, content, mut header) in entries(&home.path().join("target/image/layer.tgz")) {
         let path = path.trim_start_matches("./");
         if !content.is_empty()
             && wanted.iter().any(|file| file["from"].as_str().unwrap().strip_prefix('/') == Some(path))

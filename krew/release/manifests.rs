@@ -226,6 +226,7 @@ fn write_all(files: &[(PathBuf, String)]) -> Result<()> {
 mod tests {
     use super::*;
     use crate::archive::{self, Entries, Entry};
+    use crate::krew::Spec;
     use crate::platform::Platform;
 
     const HOME: &str = "https://example.com/home";
@@ -287,17 +288,14 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("krew/{PLUGIN}.yaml"));
         let text = fs::read_to_string(&path).unwrap();
         let manifest = krew::read(&format!("{PLUGIN}.yaml"), &text).unwrap();
-        assert_eq!(
-            (manifest.spec.version.as_str(), manifest.spec.homepage.as_str()),
-            (&*format!("v{VERSION}"), HOMEPAGE)
-        );
-        // Whatever archives there were: the rest of the text is the template's.
+        // Whatever archives there were, and of the version before until there are new ones: the rest of the text is the template's.
         let texts_of = |text: &str| text.split("  platforms:").next().unwrap_or_default().to_owned();
         let commit = text.split("The archives are of commit ").nth(1).and_then(|rest| rest.get(..40)).unwrap();
         assert!(commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
         let text = text.strip_prefix(&header(commit)).unwrap();
-        let version = format!("v{VERSION}");
-        let rendered = super::manifest(&template(), &version, HOMEPAGE, &archives(VERSION)).unwrap().0;
+        let Spec { version, homepage, .. } = &manifest.spec;
+        let archives = archives(version.trim_start_matches('v'));
+        let rendered = super::manifest(&template(), version, homepage, &archives).unwrap().0;
         assert_eq!(texts_of(text), texts_of(&rendered), "{} is out of date: `release manifests`", path.display());
     }
 

@@ -124,12 +124,17 @@ impl Platform {
         if self.os == os && self.arch == arch {
             return Some(Vec::new());
         }
-        // The C library of another processor is not here, so that only static programs run.
-        if os != "linux" || !self.is_static() || self.qemu.is_empty() {
+        if os != "linux" || self.qemu.is_empty() {
             return None;
         }
         let names = [format!("qemu-{}-static", self.qemu), format!("qemu-{}", self.qemu)];
-        names.iter().find_map(|name| on_path(name)).map(|qemu| vec![qemu])
+        let qemu = names.iter().find_map(|name| on_path(name))?;
+        if self.is_static() {
+            return Some(vec![qemu]);
+        }
+        // Debian's C libraries of other processors: libc6-s390x-cross, libc6-ppc64el-cross.
+        let libraries = PathBuf::from(format!("/usr/{}-linux-gnu", self.triple.split('-').next().unwrap_or_default()));
+        libraries.is_dir().then(|| vec![qemu, "-L".into(), libraries])
     }
 }
 

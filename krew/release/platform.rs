@@ -25,7 +25,7 @@ pub struct Platform {
 pub enum Linker {
     /// zig's, on every machine: static, with musl.
     Zig,
-    /// zig's, against a glibc of this version: rustup has no musl for the platform.
+    /// zig's, against a glibc of this version: no musl is to be had for the platform.
     ZigGlibc(&'static str),
     /// Apple's, on a Mac: zig lacks the frameworks that certificates are read with.
     Mac,

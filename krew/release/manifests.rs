@@ -207,6 +207,9 @@ fn write_all(files: &[(PathBuf, String)]) -> Result<()> {
     let unfinished = |path: &Path| path.with_extension("yaml.unfinished");
     let prepared = files.iter().try_for_each(|(path, text)| {
         let folder = path.parent().unwrap_or(Path::new("."));
+        if path.is_dir() {
+            return Err(Fault::new(format!("{}: it is a directory", path.display())));
+        }
         fs::create_dir_all(folder).map_err(Fault::at(folder))?;
         fs::write(unfinished(path), text).map_err(Fault::at(path))
     });
@@ -297,6 +300,18 @@ mod tests {
         let archives = archives(version.trim_start_matches('v'));
         let rendered = super::manifest(&template(), version, homepage, &archives).unwrap().0;
         assert_eq!(texts_of(text), texts_of(&rendered), "{} is out of date: `release manifests`", path.display());
+    }
+
+    #[test]
+    fn where_one_file_cannot_be_written_none_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["first.yaml", "second.yaml"].map(|name| folder.path().join(name));
+        fs::write(&first, "old").unwrap();
+        fs::create_dir(&second).unwrap();
+        let error = write_all(&[(first.clone(), "new".into()), (second, "new".into())]).unwrap_err();
+        assert!(error.message.ends_with("second.yaml: it is a directory"), "{error}");
+        assert_eq!(fs::read_to_string(&first).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -100,20 +100,21 @@ impl Texts {
 
 const NAMES: &[&str] = &["license", "licence", "copying", "copyright", "notice", "unlicense", "patents"];
 
-/// The texts in a crate's directory.
+/// The texts in a crate's directory, and of what it has of others below it (ring/third_party/fiat).
 fn shipped(directory: &Path) -> Result<Vec<String>> {
     let mut files = BTreeSet::new();
-    for entry in fs::read_dir(directory).map_err(Fault::at(directory))? {
-        let path = entry.map_err(Fault::at(directory))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if !NAMES.iter().any(|known| name.starts_with(known)) || name.ends_with(".rs") {
-            continue;
-        }
-        if path.is_dir() {
-            let inner = fs::read_dir(&path).map_err(Fault::at(&path))?;
-            files.extend(inner.flatten().map(|entry| entry.path()).filter(|path| path.is_file()));
-        } else {
-            files.insert(path);
+    let mut folders = vec![(directory.to_owned(), false)];
+    while let Some((folder, is_of_texts)) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Fault::at(&folder))? {
+            let entry = entry.map_err(Fault::at(&folder))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(Fault::at(&folder))?);
+            let name = entry.file_name().to_string_lossy().to_lowercase();
+            let is_text = (is_of_texts || NAMES.iter().any(|known| name.starts_with(known))) && !name.ends_with(".rs");
+            if kind.is_dir() && !NOT_LINKED.contains(&name.as_str()) {
+                folders.push((path, is_text));
+            } else if is_text && path.is_file() {
+                files.insert(path);
+            }
         }
     }
     files
@@ -122,6 +123,8 @@ fn shipped(directory: &Path) -> Result<Vec<String>> {
         .filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()))
         .collect()
 }
+
+const NOT_LINKED: &[&str] = &["tests", "benches", "examples", "fuzz"];
 
 /// The text of well-known terms, with the crate's authors as its holders.
 fn standard(terms: &str, package: &Package, apache: &str) -> Option<String> {
@@ -282,6 +285,24 @@ mod tests {
             assert_eq!(allowed.check(name, terms).is_ok(), is_allowed, "{name} {terms:?}");
         }
         assert!(allowed.check("a", &"(".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn texts_are_found_at_every_depth() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [
+            "LICENSE-MIT",
+            "src/license.rs",
+            "src/unicode/LICENSE-UNICODE",
+            "licenses/a/b.txt",
+            "tests/data/LICENSE",
+            "Cargo.toml",
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, path.file_name().unwrap().as_encoded_bytes()).unwrap();
+        }
+        assert_eq!(shipped(folder.path()).unwrap(), ["LICENSE-MIT", "b.txt", "LICENSE-UNICODE"]);
     }
 
     #[test]

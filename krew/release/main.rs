@@ -179,13 +179,13 @@ fn build_archives(root: &Path, args: &BuildArgs) -> Result<()> {
     let platforms = platforms(&args.targets)?;
     let repository = Repository::open(root, args.kind.allow_dirty)?;
     // All that can be wrong is looked at before minutes of building.
-    repository.documents()?;
+    let documents = repository.documents()?;
     let origin = build::origin(&repository, &args.kind.profile)?;
     let directory = shelf::of_version(&args.place.releases(root), &repository.version);
     let names: Vec<String> = platforms.iter().map(|platform| platform.archive(&repository.version)).collect();
     shelf::kept(&directory, &origin, &names)?;
     let tools = Tools::install(root, &platforms)?;
-    let license = &repository.documents()?["LICENSE"];
+    let license = &documents["LICENSE"];
     let mut archives = BTreeMap::new();
     let mut expected = None;
     for platform in &platforms {

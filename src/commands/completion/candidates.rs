@@ -258,19 +258,9 @@ fn names_of_rules(word: &str) -> impl Iterator<Item = Candidate> {
 
 /// Rules, `=`, and then an object.
 fn suppressions(word: &str, live: &Live) -> Vec<Candidate> {
-    const KINDS: &[Kind] = &[
-        Kind::Image,
-        Kind::ClusterImagePolicy,
-        Kind::ImagePolicy,
-        Kind::ImageDigestMirrorSet,
-        Kind::ImageTagMirrorSet,
-        Kind::ImageContentSourcePolicy,
-        Kind::MachineConfigPool,
-        Kind::MachineConfig,
-        Kind::Node,
-    ];
+    let kinds = [&crate::plan::WRITTEN[..], &[Kind::MachineConfigPool, Kind::MachineConfig, Kind::Node]].concat();
     match word.split_once('=') {
-        Some((typed, object)) => behind(&format!("{typed}="), objects(object, KINDS, live)),
+        Some((typed, object)) => behind(&format!("{typed}="), objects(object, &kinds, live)),
         None => {
             let (before, rule) = word.rfind(',').map_or(("", word), |comma| word.split_at(comma + 1));
             let named = rules(rule).into_iter().map(|Candidate(value, help)| Candidate(format!("{value}="), help));
